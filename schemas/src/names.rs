@@ -1,0 +1,64 @@
+//! Names that more than one process must spell alike: files in the data folder, tables, topics, paths.
+
+/// The ClickHouse database that holds every table of ours.
+pub const DATABASE: &str = "signpost";
+
+/// Files and folders in the data folder.
+pub mod files {
+    /// The link database of the control plane (SQLite).
+    pub const SQLITE: &str = "signpost.db";
+    /// Default folder of the click log.
+    pub const CLICKS: &str = "clicks";
+    /// Folder of the proxy's snapshot of the link table.
+    pub const SNAPSHOT: &str = "links";
+    /// Folder of the embedded ClickHouse engine.
+    pub const CLICKHOUSE: &str = "clickhouse";
+    /// Token of the feed, made by the control plane, mode 0600.
+    pub const FEED_TOKEN: &str = "feed.token";
+    /// The first API key, mode 0600.
+    pub const ADMIN_KEY: &str = "admin.key";
+    /// Password of the ClickHouse user `signpost`, mode 0600.
+    pub const CLICKHOUSE_PASSWORD: &str = "clickhouse.password";
+    /// Password of the read-only ClickHouse user `analyst`, mode 0600.
+    pub const ANALYST_PASSWORD: &str = "clickhouse.analyst-password";
+    /// Where ingest keeps its intent.
+    pub const INTENT: &str = "ingest.intent";
+    /// Random id of the data folder (32 hex digits), made once; names the ring folder.
+    pub const FOLDER_ID: &str = "folder.id";
+}
+
+/// ClickHouse users of the embedded engine.
+pub mod users {
+    /// May do everything Signpost does.
+    pub const SIGNPOST: &str = "signpost";
+    /// May read.
+    pub const ANALYST: &str = "analyst";
+}
+
+/// ClickHouse tables, in [`DATABASE`]. Columns: `schemas/clickhouse/README.md`.
+pub mod tables {
+    /// One row a click.
+    pub const CLICKS: &str = "clicks";
+    /// Clicks, scans and visitors per link and quarter of an hour.
+    pub const CLICKS_15M: &str = "clicks_15m";
+    /// Clicks per busy link, day, dimension and value.
+    pub const CLICKS_BY_DAY: &str = "clicks_by_day";
+    /// What is stored, per stream and day of ingest.
+    pub const STREAM_DAYS: &str = "stream_days";
+    /// What each stream says it has written.
+    pub const BOOKS: &str = "books";
+    /// What each stream says it has lost, by reason.
+    pub const DROPS: &str = "drops";
+    /// Records that could not be stored, by reason.
+    pub const DEAD_LETTERS: &str = "dead_letters";
+    /// Migrations that have run.
+    pub const MIGRATIONS: &str = "migrations";
+}
+
+/// Kafka topics.
+pub mod topics {
+    /// One click or book a record.
+    pub const CLICKS: &str = "signpost.clicks.v1";
+    /// Records that could not be stored.
+    pub const DEAD: &str = "signpost.clicks.dead";
+}
