@@ -1,0 +1,29 @@
+# One line a target; what takes more is in deploy/dev/. `SIGNPOST_CACHE_DIR` and `CARGO_TARGET_DIR` move the large folders.
+SHELL := /bin/bash
+export SIGNPOST_CACHE_DIR := $(abspath $(or $(SIGNPOST_CACHE_DIR),.cache))
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+
+.PHONY: help deps fetch build up test lint layers rows replay bench
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+deps: ## Install system packages that are missing (Debian)
+	@deploy/dev/deps
+fetch: ## Fetch the ClickHouse engine and the geo database into .cache
+	@deploy/dev/fetch
+build: ## Build in release mode
+	@deploy/dev/deps --check build && cargo build --release --locked -p signpost
+up: fetch build ## Fetch, build, and run everything on this machine
+	@exec "$(TARGET)/release/signpost" up
+test: ## The whole test suite, with all real parts
+	@deploy/dev/test
+lint: ## Formatting and clippy, warnings are errors
+	@cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- -D warnings
+layers: ## Check the direction of dependencies
+	@deploy/dev/layers
+rows: ## Write docs/api/rows.md anew from the tests
+	@SIGNPOST_ROWS_UPDATE=1 cargo test --locked -p signpost --test it rows
+replay: fetch build ## Replay 10,000 real requests through everything and compare every number
+	@deploy/dev/replay
+bench: fetch build ## Measure; numbers go to benches/BASELINE.md
+	@cargo run --release --locked -p benches --
