@@ -71,8 +71,10 @@ PARTITION BY toYYYYMM(ingested)
 ORDER BY (workspace, link, rolled_up, time)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000
 ;
--- Per link and quarter of an hour (15 minutes, because of time zones at +5:30 and +5:45). A row with link = 0 is a
--- receipt: positions of (epoch, worker) below rolled_to are in this table. It is in the same part as what it vouches for.
+-- Per link and quarter of an hour (15 minutes, because of time zones at +5:30 and +5:45), for every link. A row with
+-- link = 0 is a receipt: positions of (epoch, worker) below rolled_to are in this table. It is in the same part as what
+-- it vouches for. No visitor states here: they made the table ten times larger, and a call would have to merge one per
+-- quarter of an hour; see clicks_by_day.
 CREATE TABLE IF NOT EXISTS signpost.clicks_15m
 (
     ingested_month UInt32,
@@ -84,7 +86,6 @@ CREATE TABLE IF NOT EXISTS signpost.clicks_15m
     worker    UInt16 CODEC(ZSTD),
     clicks    SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD),
     scans     SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD),
-    visitors  AggregateFunction(uniqCombined64(17), Nullable(UInt64)) CODEC(ZSTD),
     rolled_to SimpleAggregateFunction(max, UInt64) CODEC(ZSTD)
 )
 ENGINE = AggregatingMergeTree
@@ -92,8 +93,9 @@ PARTITION BY ingested_month
 ORDER BY (workspace, link, bucket, is_bot, epoch, worker)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000
 ;
--- Per busy link (clicks.rolled_up), day, dimension and value; values that are empty are left out (total minus sum).
--- Receipts as above.
+-- Per busy link (clicks with rolled_up), day, dimension and value; values that are empty are left out (total minus sum).
+-- Dimension 'total' (value '') has one row per link, day and is_bot: all clicks with rolled_up, and the visitors' state;
+-- the state is empty in all other rows. Receipts as above.
 CREATE TABLE IF NOT EXISTS signpost.clicks_by_day
 (
     ingested_month UInt32,
@@ -106,6 +108,8 @@ CREATE TABLE IF NOT EXISTS signpost.clicks_by_day
     epoch     UInt64 CODEC(ZSTD),
     worker    UInt16 CODEC(ZSTD),
     clicks    SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD),
+    scans     SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD),
+    visitors  AggregateFunction(uniqCombined64(17), Nullable(UInt64)) CODEC(ZSTD),
     rolled_to SimpleAggregateFunction(max, UInt64) CODEC(ZSTD)
 )
 ENGINE = AggregatingMergeTree
