@@ -226,7 +226,7 @@ impl ClickHouse {
                 .connection
                 .send(
                     Method::POST,
-                    "/?output_format_json_quote_64bit_integers=1",
+                    "/",
                     self.headers.clone(),
                     Bytes::copy_from_slice(sql.as_bytes()),
                 )
