@@ -13,3 +13,4 @@ pub mod link;
 pub mod names;
 pub mod settings;
 pub mod slug;
+pub mod sql;

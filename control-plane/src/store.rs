@@ -1,0 +1,186 @@
+//! The link database: SQLite or PostgreSQL behind one set of queries (sqlx `Any`, `$1` placeholders, whole numbers, texts
+//! and bytes only).
+//!
+//! SQLite has one writer connection, and every write is one `BEGIN IMMEDIATE` transaction on it: a deferred one that
+//! reads and then writes is refused as busy at once. Readers have connections of their own that cannot write. On
+//! PostgreSQL one pool does both.
+//!
+//! What visitors can see is written through [`feed::Write`], which puts the feed's change into the same transaction.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sqlx::any::AnyPoolOptions;
+use sqlx::{Any, AnyConnection, AnyPool, Transaction};
+use tokio::sync::watch;
+
+//accounts
+//bootstrap
+//domains
+pub mod feed;
+//keys
+//links
+mod migrate;
+//salts
+
+/// Connections that read at the same time (SQLite), and all connections (PostgreSQL).
+const CONNECTIONS: u32 = 8;
+
+/// Longest wait for a connection: longer than any one transaction of ours takes, shorter than clients wait.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Which engine is behind the pool; the few statements that differ ask for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// One file, one writer.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// The database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    engine: Engine,
+    writer: AnyPool,
+    readers: AnyPool,
+    newest: watch::Sender<u64>,
+}
+
+impl Store {
+    /// Opens the database at `url` (`sqlite://<absolute path>` or `postgres://…`), and brings its tables up to date.
+    ///
+    /// # Errors
+    /// The database cannot be reached, or was written by a newer version.
+    pub async fn open(url: &str) -> anyhow::Result<Self> {
+        sqlx::any::install_default_drivers();
+        let engine = if url.starts_with("sqlite:") {
+            Engine::Sqlite
+        } else {
+            Engine::Postgres
+        };
+        let (writer, readers) = match engine {
+            Engine::Sqlite => {
+                let writer = sqlite_pool(1, false)
+                    .connect(&format!("{url}?mode=rwc"))
+                    .await;
+                let writer = writer.context("cannot open the link database")?;
+                migrate::run(engine, &writer).await?;
+                let readers = sqlite_pool(CONNECTIONS, true).connect(url).await?;
+                (writer, readers)
+            }
+            Engine::Postgres => {
+                let pool = AnyPoolOptions::new()
+                    .max_connections(CONNECTIONS)
+                    .acquire_timeout(ACQUIRE_TIMEOUT)
+                    .connect(url)
+                    .await
+                    .context("cannot reach the link database")?;
+                migrate::run(engine, &pool).await?;
+                (pool.clone(), pool)
+            }
+        };
+        let (seq,): (i64,) = sqlx::query_as("SELECT seq FROM feed_state WHERE id = 1")
+            .fetch_one(&readers)
+            .await?;
+        Ok(Self {
+            engine,
+            writer,
+            readers,
+            newest: watch::Sender::new(u64::try_from(seq).unwrap_or(0)),
+        })
+    }
+
+    /// Which engine this is.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// Connections to read from. Each statement sees the newest committed state.
+    pub fn readers(&self) -> &AnyPool {
+        &self.readers
+    }
+
+    /// A read-only transaction in which every statement sees the same instant of the database.
+    ///
+    /// # Errors
+    /// No connection in time.
+    pub async fn snapshot(&self) -> sqlx::Result<Transaction<'static, Any>> {
+        match self.engine {
+            Engine::Sqlite => self.readers.begin().await,
+            Engine::Postgres => {
+                self.readers
+                    .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                    .await
+            }
+        }
+    }
+
+    /// The newest sequence number of the feed, as far as this process knows; it changes right after each commit.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.newest.subscribe()
+    }
+
+    /// A transaction that may write. For what visitors can see, see [`feed::Write`].
+    pub(crate) async fn begin(&self) -> sqlx::Result<Transaction<'static, Any>> {
+        match self.engine {
+            Engine::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await,
+            Engine::Postgres => self.writer.begin().await,
+        }
+    }
+
+    /// Tells watchers that `seq` is committed.
+    pub(crate) fn announce(&self, seq: u64) {
+        self.newest.send_if_modified(|newest| {
+            let higher = seq > *newest;
+            *newest = (*newest).max(seq);
+            higher
+        });
+    }
+
+    /// Closes all connections, after those in use are given back.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// The URL of a SQLite file.
+pub fn sqlite_url(path: &Path) -> String {
+    let escaped = percent_encoding::utf8_percent_encode(
+        &path.to_string_lossy(),
+        percent_encoding::NON_ALPHANUMERIC,
+    )
+    .to_string();
+    format!("sqlite://{}", escaped.replace("%2F", "/"))
+}
+
+fn sqlite_pool(connections: u32, read_only: bool) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A cached page set and prepared statements are worth keeping; there is no server to time out.
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_connect(move |connection: &mut AnyConnection, _| {
+            Box::pin(async move {
+                let pragmas = [
+                    "PRAGMA busy_timeout = 5000",
+                    "PRAGMA journal_mode = WAL",
+                    // An acknowledged call survives a power failure.
+                    "PRAGMA synchronous = FULL",
+                    "PRAGMA foreign_keys = ON",
+                ];
+                for pragma in pragmas {
+                    sqlx::query(pragma).execute(&mut *connection).await?;
+                }
+                if read_only {
+                    sqlx::query("PRAGMA query_only = ON")
+                        .execute(&mut *connection)
+                        .await?;
+                }
+                Ok(())
+            })
+        })
+}

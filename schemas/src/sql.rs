@@ -1,0 +1,34 @@
+//! The link database's tables as numbered migrations, one list per engine with the same numbers. Each file is a list of
+//! statements separated by lines that hold only `;`. Run by the control plane alone, in order, each in a transaction and
+//! noted in `schema_migrations`; never edited once released.
+
+use crate::clickhouse::Migration;
+
+/// Migrations of SQLite, in order.
+pub const SQLITE: [Migration; 1] = [Migration {
+    number: 1,
+    name: "base",
+    sql: include_str!("../sql/sqlite/0001_base.sql"),
+}];
+
+/// Migrations of PostgreSQL, in order.
+pub const POSTGRES: [Migration; 1] = [Migration {
+    number: 1,
+    name: "base",
+    sql: include_str!("../sql/postgres/0001_base.sql"),
+}];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_engines_have_the_same_migrations() {
+        assert_eq!(SQLITE.len(), POSTGRES.len());
+        for ((sqlite, postgres), number) in SQLITE.iter().zip(&POSTGRES).zip(1..) {
+            assert_eq!((sqlite.number, sqlite.name), (number, postgres.name));
+            assert_eq!(postgres.number, number);
+            assert_eq!(sqlite.statements().count(), postgres.statements().count());
+        }
+    }
+}
