@@ -1,0 +1,40 @@
+//! The single-machine stand-in for a ClickHouse server: the real engine (`libchdb.so`), loaded into this process and
+//! served over ClickHouse's HTTP interface, so that everything that speaks to ClickHouse (the official client crate,
+//! curl, Grafana) speaks to it unchanged.
+//!
+//! Why so: a single machine gets exact ClickHouse behaviour from one downloaded file and without a second service, and
+//! the roles use one client in every deployment. What this crate deliberately does not do: replication, the native
+//! protocol, sessions, compression, users beyond the two of `users`.
+//!
+//! Facts of the engine (26.7.3) that the design rests on, all seen:
+//! - start 0.15 s on an empty storage, 380 MB resident with its code; close below 1 ms when idle;
+//! - a connection takes 0.3 ms and closes without a trace, `SET` and `USE` on it 0.2 ms each, `SELECT 1` 0.9 ms;
+//! - settings given by `SET` hold for streamed inserts too; one stream with block sizes set high is one part;
+//! - `fsync_after_insert` and `fsync_part_directory` can be set for all tables in the configuration;
+//! - `insert_deduplication_token` works on plain MergeTree with `non_replicated_deduplication_window`; a repeated
+//!   insert still reports its rows as written;
+//! - `KILL QUERY` stops a query within milliseconds, found by `log_comment`; its own connection cannot;
+//! - only SELECT can be streamed; a failed stream insert leaves a ghost in `system.processes` until its connection
+//!   closes, another reason for a connection per query;
+//! - rights given in the configuration hold for table functions, engines, databases over files and system commands, but
+//!   not for the scalar function `file`, `INTO OUTFILE` and `\i`;
+//! - a query that a memory limit stops leaves the engine well.
+//!
+//! Map: `run` wires; `http` is the interface, `sql` decides what a query may say, `query` runs it on a thread, `engine`
+//! holds the library.
+
+mod config;
+mod engine;
+mod error;
+mod http;
+mod metrics;
+mod query;
+mod run;
+mod sql;
+mod users;
+
+pub use config::Config;
+pub use engine::StartError;
+pub use engine::files::MERGE_TREE_SETTINGS;
+pub use metrics::describe as describe_metrics;
+pub use run::{Running, run, start};

@@ -1,0 +1,769 @@
+//! What a query may say, decided before the engine sees it.
+//!
+//! The engine in a process of ours is `clickhouse-local`, made for a person at his own files: any query can read a file
+//! with `file()`, write one with `INTO OUTFILE`, run the statements of a file with `\i`, or send several statements at
+//! once. Three walls stand before that, and each is tested alone:
+//! 1. here: the text is split as the engine splits it; statements, functions, table engines and settings that are not
+//!    known to be harmless are refused;
+//! 2. the engine's parser names the class of the statement (`Class`), and only reading or changing tables passes;
+//! 3. the engine's rights (`engine::files`), which stop what reaches outside whatever the text looks like, with the
+//!    exceptions named there.
+//!
+//! Deliberately not here: whether a query is correct. What passes and is nonsense gets the engine's own error.
+
+use std::collections::HashSet;
+
+use crate::engine::Params;
+use crate::error::{Exception, Kind as ErrorKind};
+use crate::users::Role;
+
+pub(crate) mod settings;
+mod token;
+
+use token::{Kind, Lexer, Token};
+
+/// Largest text of a query, in bytes; the engine's own `max_query_size`. Data of an INSERT does not count.
+pub(crate) const MAX_QUERY_BYTES: usize = 256 << 10;
+
+/// Table functions that stay inside the tables (or make up rows). All others the engine has are refused.
+const HARMLESS_TABLE_FUNCTIONS: [&str; 8] = [
+    "generate_series",
+    "generateseries",
+    // Also a scalar function; told apart below.
+    "format",
+    "numbers",
+    "numbers_mt",
+    "view",
+    "zeros",
+    "zeros_mt",
+];
+
+/// Scalar functions that reach files, the network or the process. Refused wherever the *name* stands, called or not:
+/// `arrayMap(file, […])` and `* APPLY file` call it as well (seen).
+const REACHING_FUNCTIONS: [&str; 25] = [
+    "addresstoline",
+    "addresstolinewithinlines",
+    "addresstosymbol",
+    "aiclassify",
+    "aiembed",
+    "aiextract",
+    "aigenerate",
+    "aitranslate",
+    "catboostevaluate",
+    "demangle",
+    "file",
+    "getclienthttpheader",
+    "getmacro",
+    "globalvariable",
+    "hascolumnintable",
+    "logtrace",
+    "naivebayesclassifier",
+    "naivebayesclassifierwithallprobs",
+    "naivebayesclassifierwithprob",
+    "reversednsquery",
+    "showcertificate",
+    "trap",
+    "evalmlmethod",
+    "detectlanguage",
+    "zookeepersessionuptime",
+];
+
+/// Table functions refused even should an engine not list them: the list above is asked from the engine, and a wall
+/// should not rest on one answer.
+const REACHING_TABLE_FUNCTIONS: [&str; 40] = [
+    "arrowstream",
+    "azureblobstorage",
+    "azureblobstoragecluster",
+    "cluster",
+    "clusterallreplicas",
+    "cosn",
+    "deltalake",
+    "deltalakelocal",
+    "dictionary",
+    "eval",
+    "executable",
+    "filecluster",
+    "filesystem",
+    "fuzzjson",
+    "fuzzquery",
+    "gcs",
+    "hdfs",
+    "hdfscluster",
+    "hudi",
+    "iceberg",
+    "iceberglocal",
+    "input",
+    "jdbc",
+    "loop",
+    "merge",
+    "mongodb",
+    "mysql",
+    "odbc",
+    "oss",
+    "paimonlocal",
+    "postgresql",
+    "python",
+    "redis",
+    "remote",
+    "remotesecure",
+    "s3",
+    "s3cluster",
+    "sqlite",
+    "url",
+    "urlcluster",
+];
+
+/// Table engines that keep their data in the storage or in memory.
+const TABLE_ENGINES: [&str; 18] = [
+    "aggregatingmergetree",
+    "buffer",
+    "coalescingmergetree",
+    "collapsingmergetree",
+    "join",
+    "log",
+    "materializedview",
+    "memory",
+    "merge",
+    "mergetree",
+    "null",
+    "replacingmergetree",
+    "set",
+    "stripelog",
+    "summingmergetree",
+    "tinylog",
+    "versionedcollapsingmergetree",
+    "view",
+];
+
+/// Why a query was turned away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    kind: ErrorKind,
+    /// Label of the counter.
+    pub(crate) reason: &'static str,
+    message: String,
+}
+
+impl Refusal {
+    fn syntax(message: impl std::fmt::Display) -> Self {
+        Self {
+            kind: ErrorKind::SyntaxError,
+            reason: "syntax",
+            message: format!("Syntax error: {message}"),
+        }
+    }
+
+    fn denied(reason: &'static str, message: impl std::fmt::Display) -> Self {
+        Self {
+            kind: ErrorKind::AccessDenied,
+            reason,
+            message: message.to_string(),
+        }
+    }
+
+    fn readonly(user: &str) -> Self {
+        Self {
+            kind: ErrorKind::Readonly,
+            reason: "readonly",
+            message: format!("{user}: Cannot execute query in readonly mode"),
+        }
+    }
+}
+
+impl From<Refusal> for Exception {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.kind, refusal.message)
+    }
+}
+
+/// How a query is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// A SELECT: the result is streamed.
+    Rows {
+        /// Format named in the query.
+        format: Option<String>,
+    },
+    /// A statement with a small result or none.
+    Plain {
+        /// Format named in the query.
+        format: Option<String>,
+        /// Label of the query counter.
+        kind: &'static str,
+    },
+    /// An INSERT with data.
+    Insert {
+        /// Where the statement without FORMAT clause ends, in bytes.
+        sql_end: usize,
+        /// The format, if the statement names one (`VALUES` does).
+        format: Option<String>,
+        /// Where data begins, in bytes.
+        data_at: usize,
+    },
+}
+
+impl Plan {
+    /// Label of the query counter.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Rows { .. } => "select",
+            Self::Insert { .. } => "insert",
+            Self::Plain { kind, .. } => kind,
+        }
+    }
+}
+
+/// The rules, with the engine's own table functions in them.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    refused_functions: HashSet<String>,
+}
+
+/// Who asks, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    pub(crate) role: Role,
+    /// Reading only, whoever asks (a GET, or the read-only user).
+    pub(crate) read_only: bool,
+    pub(crate) params: &'a Params,
+}
+
+impl Policy {
+    /// `table_functions`: lower case, from the running engine.
+    pub(crate) fn new(table_functions: &[String]) -> Self {
+        let own = REACHING_TABLE_FUNCTIONS
+            .iter()
+            .chain(&REACHING_FUNCTIONS)
+            .map(|n| (*n).to_owned());
+        let refused_functions = table_functions
+            .iter()
+            .filter(|name| !HARMLESS_TABLE_FUNCTIONS.contains(&name.as_str()))
+            .cloned()
+            .chain(own)
+            .collect();
+        Self { refused_functions }
+    }
+
+    /// Decides on a text and says how to run it. `text` may go on with an INSERT's data, which is not looked at.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn plan(&self, text: &[u8], asker: Asker<'_>) -> Result<Plan, Refusal> {
+        let mut lexer = Lexer::new(text);
+        let Some(first) = lexer.next_token()? else {
+            return Err(Refusal::syntax("Empty query"));
+        };
+        if first.is(text, "INSERT") {
+            if asker.read_only {
+                return Err(Refusal::readonly(asker.role.name()));
+            }
+            return self.insert(text, lexer, first, asker);
+        }
+        let mut tokens = vec![first];
+        while let Some(token) = lexer.next_token()? {
+            tokens.push(token);
+        }
+        let statement = Statement {
+            text,
+            tokens: &tokens,
+        };
+        let kind = statement.kind(asker)?;
+        self.check(&statement, asker)?;
+        let format = statement.format();
+        Ok(if kind == "select" {
+            Plan::Rows { format }
+        } else {
+            Plan::Plain { format, kind }
+        })
+    }
+
+    /// INSERT: tokens up to where data begins, or all of it for INSERT … SELECT.
+    fn insert(
+        &self,
+        text: &[u8],
+        mut lexer: Lexer<'_>,
+        first: Token,
+        asker: Asker<'_>,
+    ) -> Result<Plan, Refusal> {
+        let mut tokens = vec![first];
+        let mut depth = 0_usize;
+        let mut select = false;
+        let mut plan = None;
+        while let Some(token) = lexer.next_token()? {
+            let index = tokens.len();
+            tokens.push(token);
+            match token.kind {
+                Kind::Symbol(b'(' | b'[' | b'{') => depth += 1,
+                Kind::Symbol(b')' | b']' | b'}') => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if token.is(text, "SELECT") || token.is(text, "WITH") {
+                select = true;
+            }
+            // The table's own name may be any word: INSERT INTO [TABLE] name is at least three tokens.
+            let named =
+                index >= 3 || (index == 2 && !tokens.get(1).is_some_and(|t| t.is(text, "INTO")));
+            if depth > 0 || select || !named {
+                continue;
+            }
+            if token.is(text, "FUNCTION") {
+                return Err(Refusal::denied(
+                    "function",
+                    "INSERT INTO FUNCTION is not allowed",
+                ));
+            }
+            if token.is(text, "VALUES") {
+                plan = Some(Plan::Insert {
+                    sql_end: token.start,
+                    format: Some("Values".to_owned()),
+                    data_at: token.end,
+                });
+                break;
+            }
+            if token.is(text, "FORMAT")
+                && !tokens
+                    .get(index - 1)
+                    .is_some_and(|t| t.kind == Kind::Symbol(b'.'))
+            {
+                let Some(format) = lexer.next_token()?.filter(|t| t.kind == Kind::Word) else {
+                    return Err(Refusal::syntax("a format's name must follow FORMAT"));
+                };
+                plan = Some(Plan::Insert {
+                    sql_end: token.start,
+                    format: Some(
+                        String::from_utf8_lossy(&text[format.start..format.end]).into_owned(),
+                    ),
+                    data_at: data_start(text, format.end)?,
+                });
+                break;
+            }
+        }
+        let statement = Statement {
+            text,
+            tokens: &tokens,
+        };
+        if statement.words(1, &["INTO", "FUNCTION"])
+            || statement.words(1, &["INTO", "TABLE", "FUNCTION"])
+        {
+            return Err(Refusal::denied(
+                "function",
+                "INSERT INTO FUNCTION is not allowed",
+            ));
+        }
+        self.check(&statement, asker)?;
+        Ok(match plan {
+            Some(plan) => plan,
+            None if select => Plan::Plain {
+                format: None,
+                kind: "insert",
+            },
+            None => Plan::Insert {
+                sql_end: statement.end_without_semicolon(),
+                format: None,
+                data_at: text.len(),
+            },
+        })
+    }
+
+    /// The rules that hold in every statement.
+    fn check(&self, statement: &Statement<'_>, asker: Asker<'_>) -> Result<(), Refusal> {
+        let text = statement.text;
+        let tokens = statement.tokens;
+        let changes_tables = statement.words(0, &["CREATE"]) || statement.words(0, &["ALTER"]);
+        let mut depth = 0_usize;
+        for (i, &token) in tokens.iter().enumerate() {
+            let next = tokens.get(i + 1).copied();
+            let before = i.checked_sub(1).and_then(|i| tokens.get(i)).copied();
+            match token.kind {
+                Kind::Symbol(b'(') => {
+                    depth += 1;
+                    if before.is_some_and(|t| t.kind == Kind::Symbol(b'}')) {
+                        return Err(Refusal::denied(
+                            "function",
+                            "a function's name must not be a parameter",
+                        ));
+                    }
+                }
+                Kind::Symbol(b')') => depth = depth.saturating_sub(1),
+                Kind::Symbol(b';') if next.is_some() => {
+                    return Err(Refusal::syntax("Multi-statements are not allowed"));
+                }
+                Kind::Symbol(b'{') => statement.check_parameter(i, asker.params, self)?,
+                _ => {}
+            }
+            // A file as a table: the engine's rights refuse to read it, but its error would tell whether it exists.
+            let place = before.is_some_and(|t| {
+                t.kind == Kind::Symbol(b'.')
+                    || [
+                        "FROM", "JOIN", "INTO", "TABLE", "EXISTS", "DESCRIBE", "DESC", "VIEW",
+                    ]
+                    .iter()
+                    .any(|k| t.is(text, k))
+            });
+            if place
+                && matches!(token.kind, Kind::Quoted | Kind::Text)
+                && text[token.start..token.end].contains(&b'/')
+            {
+                return Err(Refusal::denied("file", "a file is not a table here"));
+            }
+            let Some(name) = token.name(text) else {
+                continue;
+            };
+            let called = next.is_some_and(|t| t.kind == Kind::Symbol(b'('));
+            if REACHING_FUNCTIONS.contains(&name.as_str())
+                || (called && self.refused_functions.contains(&name))
+            {
+                return Err(Refusal::denied(
+                    "function",
+                    format_args!("function {name} is not allowed"),
+                ));
+            }
+            if called && name == "format" && !statement.is_scalar_format(i + 2) {
+                return Err(Refusal::denied(
+                    "function",
+                    "table function format is not allowed",
+                ));
+            }
+            if token.kind != Kind::Word {
+                continue;
+            }
+            match name.as_str() {
+                "outfile" | "infile" => {
+                    return Err(Refusal::denied(
+                        "file",
+                        "INTO OUTFILE and FROM INFILE are not allowed",
+                    ));
+                }
+                "parallel" if next.is_some_and(|t| t.is(text, "WITH")) => {
+                    return Err(Refusal::syntax("Multi-statements are not allowed"));
+                }
+                "settings" | "setting" => statement.check_settings(i + 1, asker, changes_tables)?,
+                "engine" if changes_tables && depth == 0 => statement.check_engine(i + 1)?,
+                "definer" | "security" if changes_tables && depth == 0 => {
+                    return Err(Refusal::denied(
+                        "statement",
+                        "SQL SECURITY and DEFINER are not allowed",
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where data begins behind a format's name: after the first line break, else after the blanks.
+fn data_start(text: &[u8], mut at: usize) -> Result<usize, Refusal> {
+    let peek = |at: usize| text.get(at).copied();
+    while matches!(peek(at), Some(b' ' | b'\t' | 0x0c | 0x0b)) {
+        at += 1;
+    }
+    if peek(at) == Some(b';') {
+        // With data behind it, the semicolon would become part of the data; alone it is only a habit.
+        return if text[at + 1..].iter().all(u8::is_ascii_whitespace) {
+            Ok(text.len())
+        } else {
+            Err(Refusal::syntax("excessive ';' before the data to insert"))
+        };
+    }
+    if peek(at) == Some(b'\r') {
+        at += 1;
+    }
+    if peek(at) == Some(b'\n') {
+        at += 1;
+    }
+    Ok(at)
+}
+
+impl Role {
+    /// The user's name in error texts.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Signpost => schemas::names::users::SIGNPOST,
+            Self::Analyst => schemas::names::users::ANALYST,
+        }
+    }
+}
+
+/// One statement, split.
+struct Statement<'a> {
+    text: &'a [u8],
+    tokens: &'a [Token],
+}
+
+impl Statement<'_> {
+    fn words(&self, from: usize, keywords: &[&str]) -> bool {
+        keywords.iter().enumerate().all(|(i, k)| {
+            self.tokens
+                .get(from + i)
+                .is_some_and(|t| t.is(self.text, k))
+        })
+    }
+
+    fn end_without_semicolon(&self) -> usize {
+        self.tokens
+            .iter()
+            .rev()
+            .find(|t| t.kind != Kind::Symbol(b';'))
+            .map_or(0, |t| t.end)
+    }
+
+    /// Label of the statement, if it is one of the allowed.
+    fn kind(&self, asker: Asker<'_>) -> Result<&'static str, Refusal> {
+        let first = self.tokens.first().copied();
+        let starts = |k: &str| self.words(0, &[k]);
+        let bracket = first.is_some_and(|t| t.kind == Kind::Symbol(b'('));
+        if bracket || ["SELECT", "WITH", "FROM"].iter().any(|k| starts(k)) {
+            return Ok("select");
+        }
+        if ["SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN"]
+            .iter()
+            .any(|k| starts(k))
+        {
+            return Ok("show");
+        }
+        let known = [
+            "CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME", "EXCHANGE", "OPTIMIZE", "DELETE",
+            "UPDATE", "CHECK",
+        ];
+        if !known.iter().any(|k| starts(k)) {
+            let word = first
+                .and_then(|t| t.name(self.text))
+                .unwrap_or_default()
+                .to_ascii_uppercase();
+            return Err(match word.as_str() {
+                "SET" | "USE" => Refusal::denied(
+                    "statement",
+                    format_args!(
+                        "{word} is not allowed: there are no sessions, give settings and database with the request"
+                    ),
+                ),
+                "ATTACH" | "DETACH" | "SYSTEM" | "BACKUP" | "RESTORE" | "KILL" | "GRANT"
+                | "REVOKE" | "MOVE" | "UNDROP" | "EXECUTE" | "BEGIN" | "COMMIT" | "ROLLBACK"
+                | "WATCH" | "IMPORT" => {
+                    Refusal::denied("statement", format_args!("{word} is not allowed"))
+                }
+                _ => Refusal::syntax(
+                    "failed at position 1: expected one of: SELECT, WITH, FROM, SHOW, DESCRIBE, EXISTS, EXPLAIN, INSERT, CREATE, ALTER, DROP, TRUNCATE, RENAME, EXCHANGE, OPTIMIZE, DELETE, UPDATE, CHECK",
+                ),
+            });
+        }
+        if asker.read_only {
+            return Err(Refusal::readonly(asker.role.name()));
+        }
+        self.check_definition()?;
+        Ok(if starts("CHECK") { "show" } else { "ddl" })
+    }
+
+    /// What is made, changed or dropped: tables, views, databases.
+    fn check_definition(&self) -> Result<(), Refusal> {
+        let verb = self
+            .tokens
+            .first()
+            .and_then(|t| t.name(self.text))
+            .unwrap_or_default();
+        let mut at = 1;
+        if verb == "create" && self.words(1, &["OR", "REPLACE"]) {
+            at = 3;
+        }
+        let is = |keywords: &[&str]| self.words(at, keywords);
+        let allowed = match verb.as_str() {
+            "create" | "drop" => {
+                is(&["TABLE"])
+                    || is(&["VIEW"])
+                    || is(&["DATABASE"])
+                    || is(&["MATERIALIZED", "VIEW"])
+            }
+            "alter" => is(&["TABLE"]),
+            "rename" => is(&["TABLE"]) || is(&["DATABASE"]),
+            "exchange" => is(&["TABLES"]),
+            "optimize" | "check" => is(&["TABLE"]),
+            "delete" => is(&["FROM"]),
+            // TRUNCATE [TABLE] t, UPDATE t SET …: a name follows.
+            "truncate" => !is(&["DATABASE"]) && !is(&["ALL"]) && !is(&["TABLES"]),
+            "update" => true,
+            _ => false,
+        };
+        if !allowed {
+            return Err(Refusal::denied(
+                "statement",
+                format_args!(
+                    "{} of this kind of object is not allowed",
+                    verb.to_ascii_uppercase()
+                ),
+            ));
+        }
+        if verb == "alter" {
+            let outside = [
+                "FETCH", "FREEZE", "UNFREEZE", "EXPORT", "DISK", "VOLUME", "SHARD",
+            ];
+            let mut depth = 0_usize;
+            for token in self.tokens {
+                match token.kind {
+                    Kind::Symbol(b'(') => depth += 1,
+                    Kind::Symbol(b')') => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                if depth == 0 && outside.iter().any(|k| token.is(self.text, k)) {
+                    return Err(Refusal::denied(
+                        "statement",
+                        "ALTER must not reach outside the table",
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `ENGINE [=] name`, at `at`.
+    fn check_engine(&self, at: usize) -> Result<(), Refusal> {
+        let equals = self
+            .tokens
+            .get(at)
+            .is_some_and(|t| t.kind == Kind::Symbol(b'='));
+        let name = self
+            .tokens
+            .get(at + usize::from(equals))
+            .and_then(|t| t.name(self.text))
+            .unwrap_or_default();
+        let database = self.words(0, &["CREATE", "DATABASE"]);
+        if (database && name == "atomic") || (!database && TABLE_ENGINES.contains(&name.as_str())) {
+            Ok(())
+        } else {
+            Err(Refusal::denied(
+                "engine",
+                format_args!("engine {name} is not allowed"),
+            ))
+        }
+    }
+
+    /// `name = value, name = value …` at `at`, if that is what stands there.
+    fn check_settings(
+        &self,
+        mut at: usize,
+        asker: Asker<'_>,
+        changes_tables: bool,
+    ) -> Result<(), Refusal> {
+        loop {
+            let mut name = String::new();
+            // Names may have several parts; then they are in no list.
+            while let Some(part) = self.tokens.get(at).and_then(|t| t.name(self.text)) {
+                name.push_str(&part);
+                at += 1;
+                if !self
+                    .tokens
+                    .get(at)
+                    .is_some_and(|t| t.kind == Kind::Symbol(b'.'))
+                {
+                    break;
+                }
+                name.push('.');
+                at += 1;
+            }
+            if name.is_empty()
+                || !self
+                    .tokens
+                    .get(at)
+                    .is_some_and(|t| t.kind == Kind::Symbol(b'='))
+            {
+                return Ok(());
+            }
+            // The value's text counts for strings and names; the engine checks numbers.
+            let value = self.tokens.get(at + 1).map(|t| {
+                String::from_utf8_lossy(&self.text[t.start..t.end])
+                    .trim_matches('\'')
+                    .to_owned()
+            });
+            let allowed =
+                settings::query_setting(&name, value.as_deref(), asker.role == Role::Analyst)
+                    || (changes_tables && settings::table_setting(&name));
+            if !allowed {
+                return Err(Refusal::denied(
+                    "setting",
+                    format_args!("setting {name} must not be changed"),
+                ));
+            }
+            let mut depth = 0_usize;
+            loop {
+                at += 1;
+                match self.tokens.get(at).map(|t| t.kind) {
+                    None => return Ok(()),
+                    Some(Kind::Symbol(b'(' | b'[' | b'{')) => depth += 1,
+                    Some(Kind::Symbol(b')' | b']' | b'}')) if depth == 0 => return Ok(()),
+                    Some(Kind::Symbol(b')' | b']' | b'}')) => depth -= 1,
+                    Some(Kind::Symbol(b',')) if depth == 0 => break,
+                    Some(_) => {}
+                }
+            }
+            at += 1;
+        }
+    }
+
+    /// `{name:Identifier}` at `at`: the value becomes code, so it must be a plain name, and not a refused one.
+    fn check_parameter(&self, at: usize, params: &Params, policy: &Policy) -> Result<(), Refusal> {
+        let raw = |i: usize| {
+            self.tokens
+                .get(i)
+                .map(|t| String::from_utf8_lossy(&self.text[t.start..t.end]).into_owned())
+        };
+        let colon = self
+            .tokens
+            .get(at + 2)
+            .is_some_and(|t| t.kind == Kind::Symbol(b':'));
+        let identifier = self
+            .tokens
+            .get(at + 3)
+            .is_some_and(|t| t.is(self.text, "IDENTIFIER"));
+        if !colon || !identifier {
+            return Ok(());
+        }
+        let name = raw(at + 1).unwrap_or_default();
+        for (_, value) in params.iter().filter(|(n, _)| *n == name) {
+            let plain = value
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            let lower = value.to_ascii_lowercase();
+            if !plain || policy.refused_functions.contains(&lower) {
+                return Err(Refusal::denied(
+                    "function",
+                    format_args!("parameter {name} must be a plain name of letters, digits and _"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the arguments at `at` are the scalar function's: a pattern with braces, which no format's name has.
+    fn is_scalar_format(&self, at: usize) -> bool {
+        self.tokens
+            .get(at)
+            .is_some_and(|t| t.kind == Kind::Text && self.text[t.start..t.end].contains(&b'{'))
+    }
+
+    /// The FORMAT clause, at the end or before SETTINGS.
+    fn format(&self) -> Option<String> {
+        let mut depth = 0_usize;
+        let mut found = None;
+        for (i, token) in self.tokens.iter().enumerate() {
+            match token.kind {
+                Kind::Symbol(b'(' | b'[' | b'{') => depth += 1,
+                Kind::Symbol(b')' | b']' | b'}') => depth = depth.saturating_sub(1),
+                Kind::Word if depth == 0 && token.is(self.text, "FORMAT") => {
+                    let name = self.tokens.get(i + 1).filter(|t| t.kind == Kind::Word);
+                    let last = match self.tokens.get(i + 2) {
+                        None => true,
+                        Some(t) => t.kind == Kind::Symbol(b';') || t.is(self.text, "SETTINGS"),
+                    };
+                    found = name
+                        .filter(|_| last)
+                        .map(|t| String::from_utf8_lossy(&self.text[t.start..t.end]).into_owned());
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests;

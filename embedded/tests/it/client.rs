@@ -1,0 +1,142 @@
+//! The official client crate, as ingest and stats use it.
+
+use clickhouse::{Client, Row};
+use serde::{Deserialize, Serialize};
+
+use crate::support::{all_places, server};
+
+#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize)]
+struct Visit {
+    link: u64,
+    country: String,
+    referrer: Option<String>,
+    stamps: Vec<u32>,
+}
+
+fn client() -> Client {
+    Client::default()
+        .with_url(format!("http://{}", server().addr))
+        .with_user("signpost")
+        .with_password(&server().signpost)
+}
+
+fn visit(link: u64) -> Visit {
+    Visit {
+        link,
+        country: "DE\n\n".to_owned(),
+        referrer: (link % 2 == 0).then(|| "a\tb\0".to_owned()),
+        stamps: vec![1, 2],
+    }
+}
+
+#[tokio::test]
+async fn rows_go_in_and_come_out_the_same() {
+    let _places = all_places().read().await;
+    let client = client();
+    client
+        .query("CREATE DATABASE IF NOT EXISTS crate_db")
+        .execute()
+        .await
+        .unwrap();
+    let client = client.with_database("crate_db");
+    client
+        .query("CREATE TABLE visits (link UInt64, country String, referrer Nullable(String), stamps Array(UInt32)) ENGINE = MergeTree ORDER BY link")
+        .execute()
+        .await
+        .unwrap();
+    let mut insert = client.insert::<Visit>("visits").await.unwrap();
+    for link in 0..1000 {
+        insert.write(&visit(link)).await.unwrap();
+    }
+    insert.end().await.unwrap();
+
+    let rows = client
+        .query("SELECT ?fields FROM visits WHERE link < {limit:UInt64} ORDER BY link")
+        .param("limit", 3)
+        .fetch_all::<Visit>()
+        .await
+        .unwrap();
+    assert_eq!(rows, [visit(0), visit(1), visit(2)]);
+    let count: u64 = client
+        .query("SELECT count() FROM visits WHERE country = ?")
+        .bind("DE\n\n")
+        .fetch_one()
+        .await
+        .unwrap();
+    assert_eq!(count, 1000);
+}
+
+#[tokio::test]
+async fn an_insert_that_is_not_ended_inserts_nothing() {
+    let _places = all_places().read().await;
+    let client = client();
+    client
+        .query("CREATE TABLE half (link UInt64, country String, referrer Nullable(String), stamps Array(UInt32)) ENGINE = MergeTree ORDER BY link")
+        .execute()
+        .await
+        .unwrap();
+    let mut insert = client.insert::<Visit>("half").await.unwrap();
+    for link in 0..200_000 {
+        insert.write(&visit(link)).await.unwrap();
+    }
+    drop(insert);
+    crate::support::eventually("the insert is gone", crate::support::DEADLINE, async || {
+        server().running.running_queries() == 0
+    })
+    .await;
+    let count: u64 = client
+        .query("SELECT count() FROM half")
+        .fetch_one()
+        .await
+        .unwrap();
+    assert_eq!(count, 0);
+}
+
+#[tokio::test]
+async fn error_before_and_in_the_middle_of_rows_reaches_the_caller() {
+    let _places = all_places().read().await;
+    let error = client()
+        .query("SELECT nothing")
+        .fetch_one::<u64>()
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("Code: 47"), "{error}");
+    let mut rows = client()
+        .query("SELECT throwIf(number = 1500000)::UInt64 FROM numbers(2000000) SETTINGS max_block_size = 1000, max_threads = 1")
+        .fetch::<u64>()
+        .unwrap();
+    let mut seen = 0;
+    let error = loop {
+        match rows.next().await {
+            Ok(Some(_)) => seen += 1,
+            Ok(None) => panic!("the error got lost"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(seen > 0 && error.contains("Code: 395"), "{seen} {error}");
+}
+
+#[tokio::test]
+async fn a_bad_row_is_an_error_and_inserts_nothing() {
+    let _places = all_places().read().await;
+    let client = client();
+    client
+        .query("CREATE TABLE strict (a UInt64) ENGINE = MergeTree ORDER BY a")
+        .execute()
+        .await
+        .unwrap();
+    let mut insert = client.insert_formatted_with("INSERT INTO strict FORMAT CSV");
+    insert
+        .send(bytes::Bytes::from_static(b"1\nnot a number\n"))
+        .await
+        .unwrap();
+    let error = insert.end().await.unwrap_err().to_string();
+    assert!(error.contains("Code: 117"), "{error}");
+    let count: u64 = client
+        .query("SELECT count() FROM strict")
+        .fetch_one()
+        .await
+        .unwrap();
+    assert_eq!(count, 0);
+}

@@ -1,0 +1,15 @@
+//! The real engine behind the real HTTP interface. One engine per process, so all tests share one server; what needs a
+//! process of its own runs this binary again (`child`).
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
+
+mod child;
+mod client;
+mod insert;
+mod limits;
+mod lockdown;
+mod protocol;
+mod start;
+mod support;
