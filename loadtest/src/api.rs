@@ -214,27 +214,18 @@ impl Api {
         let until = Instant::now() + self.patience;
         loop {
             match self.call_once(method.clone(), path, body).await {
-                Ok(Some(value)) => return Ok(value),
-                Ok(None) if Instant::now() < until => {}
-                Ok(None) => bail!("{method} {path} was answered by 429 or 503 to the end"),
+                Ok(value) => return Ok(value),
                 Err(error)
                     if error.downcast_ref::<Refused>().is_some() || Instant::now() >= until =>
                 {
                     return Err(error.context(format!("{method} {path}")));
                 }
-                Err(_) => {}
+                Err(_) => tokio::time::sleep(RETRY_EVERY).await,
             }
-            tokio::time::sleep(RETRY_EVERY).await;
         }
     }
 
-    /// `None`: the server asks to come back later.
-    async fn call_once(
-        &mut self,
-        method: Method,
-        path: &str,
-        body: &str,
-    ) -> anyhow::Result<Option<Value>> {
+    async fn call_once(&mut self, method: Method, path: &str, body: &str) -> anyhow::Result<Value> {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, self.authorization.clone());
         if !body.is_empty() {
@@ -243,36 +234,24 @@ impl Api {
                 HeaderValue::from_static("application/json"),
             );
         }
-        let answer = self
-            .connection
-            .send(
-                method,
-                path,
-                headers,
-                Bytes::copy_from_slice(body.as_bytes()),
-            )
-            .await?;
-        if matches!(
-            answer.status,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-        ) {
-            return Ok(None);
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let answer = self.connection.send(method, path, headers, body).await?;
+        let status = answer.status;
+        let value: Option<Value> = serde_json::from_slice(&answer.body).ok();
+        let message = value
+            .as_ref()
+            .and_then(|v| v.get("message"))
+            .and_then(Value::as_str);
+        let message = message.unwrap_or("no message in JSON").to_owned();
+        // Too fast, or something behind the API is not there for now.
+        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+            bail!("status {status}: {message}");
         }
-        let value: Value = serde_json::from_slice(&answer.body).map_err(|_| {
-            Refused(format!(
-                "status {} and a body that is not JSON",
-                answer.status
-            ))
-        })?;
-        // The integer is authoritative; a string '0' would be a deviation that clients stumble over.
-        if value.get("error").and_then(Value::as_u64) != Some(0) {
-            let message = value
-                .get("message")
-                .and_then(Value::as_str)
-                .unwrap_or("no message");
-            return Err(Refused(format!("status {}: {message}", answer.status)).into());
+        match value {
+            // The integer is authoritative; a string '0' would be a deviation that clients stumble over.
+            Some(value) if value.get("error").and_then(Value::as_u64) == Some(0) => Ok(value),
+            _ => Err(Refused(format!("status {status}: {message}")).into()),
         }
-        Ok(Some(value))
     }
 }
 

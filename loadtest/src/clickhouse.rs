@@ -246,10 +246,9 @@ impl ClickHouse {
                         })
                         .collect();
                 }
-                // Starting up: the engine is not there yet.
+                // Starting, stopping, out of memory for now: the query is a read and may be asked again.
                 Ok(answer)
-                    if answer.status == StatusCode::SERVICE_UNAVAILABLE
-                        && std::time::Instant::now() < until => {}
+                    if answer.status.is_server_error() && std::time::Instant::now() < until => {}
                 Ok(answer) => {
                     ensure!(
                         answer.status == StatusCode::OK,
