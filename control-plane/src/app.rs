@@ -22,6 +22,8 @@ pub struct App {
     pub feed_token: Secret,
     /// The time of day.
     pub clock: Clock,
+    /// Cancelled when the process is to end: streams without an end of their own stop then.
+    pub shutdown: tokio_util::sync::CancellationToken,
 }
 
 /// Placeholder until the API is there.

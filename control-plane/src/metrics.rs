@@ -1,12 +1,22 @@
 //! Every metric of the control plane, with its description.
 
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 const REQUESTS: &str = "control_plane_requests_total";
 const REQUEST_SECONDS: &str = "control_plane_request_seconds";
 const RATE_LIMITED: &str = "control_plane_rate_limited_total";
 const KEYS_REFUSED: &str = "control_plane_keys_refused_total";
 const FEED_CHANGES: &str = "control_plane_feed_changes_total";
+const FEED_OPEN: &str = "control_plane_feed_connections";
+const FEED_REFUSED: &str = "control_plane_feed_refused_total";
+const FEED_HELLOS: &str = "control_plane_feed_hellos_total";
+const FEED_FRAMES: &str = "control_plane_feed_frames_total";
+const FEED_BYTES: &str = "control_plane_feed_bytes_total";
+const FEED_SNAPSHOTS: &str = "control_plane_feed_snapshots_total";
+const FEED_SLOW: &str = "control_plane_feed_slow_readers_total";
+const FEED_WRONG_GROUPS: &str = "control_plane_feed_wrong_groups_total";
 const CONNECTIONS_REFUSED: &str = "control_plane_connections_refused_total";
 const COUNTS_MISSING: &str = "control_plane_lists_without_counts_total";
 
@@ -27,6 +37,33 @@ pub(crate) fn describe() {
         "API calls with a key that was refused, by reason"
     );
     describe_counter!(FEED_CHANGES, "Transactions that went to proxies");
+    describe_gauge!(FEED_OPEN, "Proxies that follow the feed");
+    describe_counter!(FEED_REFUSED, "Calls to the feed without its token");
+    describe_counter!(
+        FEED_HELLOS,
+        "Proxies that began to follow the feed, by resumed: true, or false when they had to take a snapshot"
+    );
+    describe_counter!(
+        FEED_FRAMES,
+        "Frames sent to proxies, those of snapshots included"
+    );
+    describe_counter!(
+        FEED_BYTES,
+        Unit::Bytes,
+        "Bytes sent to proxies, those of snapshots included"
+    );
+    describe_counter!(
+        FEED_SNAPSHOTS,
+        "Snapshots sent to proxies, by whole: true, or false when broken off"
+    );
+    describe_counter!(
+        FEED_SLOW,
+        "Proxies hung up on because they took too long to read a snapshot"
+    );
+    describe_counter!(
+        FEED_WRONG_GROUPS,
+        "Groups of links that differ from their checksum: the link database is damaged"
+    );
     describe_counter!(
         CONNECTIONS_REFUSED,
         "Connections closed unanswered because too many were open"
@@ -66,4 +103,52 @@ pub(crate) fn connection_refused() {
 /// A list went out without counts.
 pub(crate) fn counts_missing() {
     counter!(COUNTS_MISSING).increment(1);
+}
+
+/// One proxy follows the feed for as long as this lives.
+pub(crate) struct OpenFeed;
+
+impl OpenFeed {
+    /// Counts it in.
+    pub(crate) fn new() -> Self {
+        gauge!(FEED_OPEN).increment(1.0);
+        Self
+    }
+}
+
+impl Drop for OpenFeed {
+    fn drop(&mut self) {
+        gauge!(FEED_OPEN).decrement(1.0);
+    }
+}
+
+/// A call to the feed without its token.
+pub(crate) fn feed_refused() {
+    counter!(FEED_REFUSED).increment(1);
+}
+
+/// A proxy began to follow the feed.
+pub(crate) fn feed_hello(resumed: bool) {
+    counter!(FEED_HELLOS, "resumed" => if resumed { "true" } else { "false" }).increment(1);
+}
+
+/// A frame went to a proxy.
+pub(crate) fn feed_frame(bytes: usize) {
+    counter!(FEED_FRAMES).increment(1);
+    counter!(FEED_BYTES).increment(bytes as u64);
+}
+
+/// A snapshot ended.
+pub(crate) fn feed_snapshot(whole: bool) {
+    counter!(FEED_SNAPSHOTS, "whole" => if whole { "true" } else { "false" }).increment(1);
+}
+
+/// A proxy was hung up on.
+pub(crate) fn feed_slow_reader() {
+    counter!(FEED_SLOW).increment(1);
+}
+
+/// A group's links are not what its checksum says.
+pub(crate) fn feed_wrong_group() {
+    counter!(FEED_WRONG_GROUPS).increment(1);
 }
