@@ -1,1 +1,26 @@
-//! Placeholder.
+//! The proxy: answers short links from memory and records each visit before its answer leaves.
+//!
+//! Direction inside the crate: `app` → edges (`server`, `feed`, `snapshot`, `ring`, `log`) → core (`handler`, `table`,
+//! `request`, `answer`, `enrich`). The redirect path is synchronous and cannot fail; everything that can wait has
+//! threads of its own.
+
+pub mod answer;
+pub mod app;
+pub mod client_ip;
+pub mod config;
+pub mod data_folder;
+pub mod enrich;
+pub mod feed;
+pub mod handler;
+pub mod log;
+pub mod metrics;
+pub mod request;
+pub mod ring;
+pub mod salts;
+pub mod server;
+pub mod snapshot;
+pub mod table;
+pub mod visit;
+
+pub use app::{Proxy, run};
+pub use config::Config;

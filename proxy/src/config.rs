@@ -1,0 +1,341 @@
+//! Every setting of the proxy, read once.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use schemas::names::files;
+use schemas::settings::{Secret, Settings};
+
+use crate::ring::RING_BYTES;
+
+/// Most serving threads: the stream's worker number must stay small, and no machine of today has more use for them.
+const MAX_WORKERS: u64 = 256;
+
+/// Largest value of any time limit, in seconds.
+const MAX_SECONDS: u64 = 86_400;
+
+/// Bounds of the click log, in bytes. Below, a few segments fill it.
+const CLICK_LOG_BYTES: std::ops::RangeInclusive<u64> = 16 << 20..=1 << 50;
+
+/// What the proxy is told from outside.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where visitors come in. Port 0 takes a free one.
+    pub addr: SocketAddr,
+    /// Serving threads, one ring each.
+    pub workers: usize,
+    /// Limits on what clients may do.
+    pub limits: Limits,
+    /// Peers whose `X-Forwarded-For` and `Forwarded` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Folder for everything that is kept.
+    pub data_dir: PathBuf,
+    /// Where the link table comes from.
+    pub feed: Feed,
+    /// Parent of the ring folder; should be in memory.
+    pub ring_dir: PathBuf,
+    /// Size of one ring, in bytes.
+    pub ring_bytes: u64,
+    /// Folder of the click log.
+    pub click_log_dir: PathBuf,
+    /// Bound of the click log, in bytes.
+    pub click_log_bytes: u64,
+    /// Geo databases (mmdb), asked in turn.
+    pub geo_db: Vec<PathBuf>,
+    /// What of an address may be kept.
+    pub ip_policy: IpPolicy,
+    /// How long a visitor counts as the same one.
+    pub unique_period: UniquePeriod,
+}
+
+/// Limits on what clients may do.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Largest request head, in bytes (`SIGNPOST_PROXY_MAX_HEADER_BYTES`).
+    pub header_bytes: usize,
+    /// From the first byte of a request head to its last (`SIGNPOST_PROXY_HEADER_SECONDS`): a client that sends slower
+    /// holds memory for nothing.
+    pub header: Duration,
+    /// A client that takes none of an answer for this long is cut off (`SIGNPOST_PROXY_WRITE_SECONDS`).
+    pub write: Duration,
+    /// A connection without a request is closed after this (`SIGNPOST_PROXY_IDLE_SECONDS`).
+    pub idle: Duration,
+    /// Connections a worker holds at most (`SIGNPOST_PROXY_MAX_CONNECTIONS`, of all workers); more are closed at once.
+    pub connections: usize,
+    /// How long connections may take to finish at the end (`SIGNPOST_PROXY_DRAIN_SECONDS`).
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_bytes: 16 << 10,
+            header: Duration::from_secs(10),
+            write: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            connections: 20_000,
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Where the link table comes from.
+#[derive(Debug, Clone)]
+pub struct Feed {
+    /// Control planes, tried in turn.
+    pub urls: Vec<FeedUrl>,
+    /// The token; `None`: read from `<data-dir>/feed.token`, waiting until it is there.
+    pub token: Option<Secret>,
+}
+
+/// Address of a control plane's feed. Cleartext, so on this machine only: salts travel in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedUrl {
+    /// `Host` header and address to connect to, `host:port`.
+    pub authority: String,
+}
+
+impl FeedUrl {
+    /// Reads `http://<loopback address or localhost>[:port][/]`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix("http://")?;
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let authority: http::uri::Authority = rest.parse().ok()?;
+        if authority.as_str().contains('@') {
+            return None;
+        }
+        let host = authority.host();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let loopback = host.eq_ignore_ascii_case("localhost")
+            || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let port = authority.port_u16().unwrap_or(80);
+        loopback.then(|| Self {
+            authority: format!("{host}:{port}"),
+        })
+    }
+
+    /// The control plane beside us. Where it listens on all addresses it is asked on the loopback one.
+    pub fn of_api(mut addr: SocketAddr) -> Self {
+        if addr.ip().is_unspecified() {
+            addr.set_ip(match addr.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        Self {
+            authority: addr.to_string(),
+        }
+    }
+}
+
+/// What of a visitor's address may be kept with a click.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IpPolicy {
+    /// All of it.
+    Full,
+    /// Its network: /24 of IPv4, /48 of IPv6.
+    #[default]
+    Truncate,
+    /// Nothing.
+    None,
+}
+
+/// How long a visitor counts as the same one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UniquePeriod {
+    /// A UTC day.
+    Day,
+    /// A UTC month.
+    #[default]
+    Month,
+}
+
+impl Config {
+    /// Reads all settings; mistakes are noted in `settings` and replaced by defaults.
+    pub fn from_settings(settings: &mut Settings) -> Self {
+        let data_dir = PathBuf::from(settings.text("SIGNPOST_DATA_DIR").unwrap_or("./data"));
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+        let workers = settings.number(
+            "SIGNPOST_PROXY_WORKERS",
+            cores.min(MAX_WORKERS),
+            1..=MAX_WORKERS,
+        );
+        let path = |settings: &Settings, name| settings.text(name).map(PathBuf::from);
+        Self {
+            addr: settings.parsed(
+                "SIGNPOST_PROXY_ADDR",
+                SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+                "an address and port, e.g. 0.0.0.0:8080",
+            ),
+            workers: workers as usize,
+            limits: Limits::from_settings(settings),
+            trusted_proxies: settings.list_with(
+                "SIGNPOST_TRUSTED_PROXIES",
+                "a list of addresses or networks, e.g. 10.0.0.0/8,::1",
+                parse_network,
+            ),
+            feed: Feed::from_settings(settings),
+            ring_dir: path(settings, "SIGNPOST_RING_DIR")
+                .unwrap_or_else(|| PathBuf::from("/dev/shm")),
+            ring_bytes: settings.bytes("SIGNPOST_RING_BYTES", 32 << 20, RING_BYTES),
+            click_log_dir: path(settings, "SIGNPOST_CLICK_LOG_DIR")
+                .unwrap_or_else(|| data_dir.join(files::CLICKS)),
+            click_log_bytes: settings.bytes("SIGNPOST_CLICK_LOG_BYTES", 8 << 30, CLICK_LOG_BYTES),
+            geo_db: settings.list_with("SIGNPOST_GEO_DB", "a list of paths", |p| {
+                (!p.is_empty()).then(|| PathBuf::from(p))
+            }),
+            ip_policy: settings
+                .parsed_with(
+                    "SIGNPOST_IP_POLICY",
+                    "full, truncate or none",
+                    |text| match text {
+                        "full" => Some(IpPolicy::Full),
+                        "truncate" => Some(IpPolicy::Truncate),
+                        "none" => Some(IpPolicy::None),
+                        _ => None,
+                    },
+                )
+                .unwrap_or_default(),
+            unique_period: settings
+                .parsed_with(
+                    "SIGNPOST_UNIQUE_PERIOD",
+                    "day or month",
+                    |text| match text {
+                        "day" => Some(UniquePeriod::Day),
+                        "month" => Some(UniquePeriod::Month),
+                        _ => None,
+                    },
+                )
+                .unwrap_or_default(),
+            data_dir,
+        }
+    }
+}
+
+impl Limits {
+    fn from_settings(settings: &mut Settings) -> Self {
+        let default = Self::default();
+        let mut seconds = |name, default: Duration| {
+            Duration::from_secs(settings.number(name, default.as_secs(), 1..=MAX_SECONDS))
+        };
+        let header = seconds("SIGNPOST_PROXY_HEADER_SECONDS", default.header);
+        let write = seconds("SIGNPOST_PROXY_WRITE_SECONDS", default.write);
+        let idle = seconds("SIGNPOST_PROXY_IDLE_SECONDS", default.idle);
+        let drain = seconds("SIGNPOST_PROXY_DRAIN_SECONDS", default.drain);
+        Self {
+            header,
+            write,
+            idle,
+            drain,
+            // Below 8 KiB hyper refuses to work; above 1 MiB a client costs more than it can be worth.
+            header_bytes: settings.bytes(
+                "SIGNPOST_PROXY_MAX_HEADER_BYTES",
+                default.header_bytes as u64,
+                8 << 10..=1 << 20,
+            ) as usize,
+            connections: settings.number(
+                "SIGNPOST_PROXY_MAX_CONNECTIONS",
+                default.connections as u64,
+                1..=10_000_000,
+            ) as usize,
+        }
+    }
+}
+
+impl Feed {
+    fn from_settings(settings: &mut Settings) -> Self {
+        let api = settings.parsed(
+            "SIGNPOST_API_ADDR",
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
+            "an address and port, e.g. 127.0.0.1:8081",
+        );
+        let mut urls = settings.list_with(
+            "SIGNPOST_FEED_URL",
+            "a list of http://<loopback address>:<port> (the feed holds secrets: reach another machine through a TLS tunnel)",
+            FeedUrl::parse,
+        );
+        if urls.is_empty() {
+            urls.push(FeedUrl::of_api(api));
+        }
+        Self {
+            urls,
+            token: settings
+                .text("SIGNPOST_FEED_TOKEN")
+                .map(|t| Secret(t.to_owned())),
+        }
+    }
+}
+
+fn parse_network(text: &str) -> Option<IpNet> {
+    text.parse()
+        .ok()
+        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_legal() {
+        let mut settings = Settings::default();
+        let config = Config::from_settings(&mut settings);
+        settings.check().expect("no mistakes");
+        assert_eq!(
+            config.feed.urls,
+            [FeedUrl::parse("http://127.0.0.1:8081").expect("legal")]
+        );
+        assert_eq!(config.click_log_dir, PathBuf::from("./data/clicks"));
+        assert_eq!(config.ring_dir, PathBuf::from("/dev/shm"));
+    }
+
+    #[test]
+    fn every_mistake_is_reported() {
+        let mut settings = Settings::new([
+            ("SIGNPOST_PROXY_ADDR", "here"),
+            ("SIGNPOST_PROXY_WORKERS", "0"),
+            ("SIGNPOST_PROXY_MAX_HEADER_BYTES", "1"),
+            ("SIGNPOST_PROXY_HEADER_SECONDS", "0"),
+            ("SIGNPOST_PROXY_WRITE_SECONDS", "-1"),
+            ("SIGNPOST_PROXY_IDLE_SECONDS", "x"),
+            ("SIGNPOST_PROXY_DRAIN_SECONDS", "1h"),
+            ("SIGNPOST_PROXY_MAX_CONNECTIONS", "0"),
+            ("SIGNPOST_TRUSTED_PROXIES", "10.0.0.0/33"),
+            ("SIGNPOST_API_ADDR", "nowhere"),
+            ("SIGNPOST_FEED_URL", "http://example.com:8081"),
+            ("SIGNPOST_RING_BYTES", "1"),
+            ("SIGNPOST_CLICK_LOG_BYTES", "1"),
+            ("SIGNPOST_IP_POLICY", "some"),
+            ("SIGNPOST_UNIQUE_PERIOD", "year"),
+        ]);
+        let _ = Config::from_settings(&mut settings);
+        assert_eq!(settings.check().expect_err("all wrong").0.len(), 15);
+    }
+
+    #[test]
+    fn the_feed_is_cleartext_on_this_machine_only() {
+        for good in [
+            "http://127.0.0.1:1",
+            "http://localhost:8081/",
+            "http://[::1]:80",
+        ] {
+            assert!(FeedUrl::parse(good).is_some(), "{good}");
+        }
+        for bad in [
+            "",
+            "127.0.0.1:1",
+            "https://127.0.0.1",
+            "http://10.0.0.1:8081",
+            "http://127.0.0.1.evil.test:1",
+            "http://u:p@127.0.0.1:1",
+            "http://127.0.0.1:1/path",
+            "http://127.0.0.1:99999",
+        ] {
+            assert!(FeedUrl::parse(bad).is_none(), "{bad}");
+        }
+        let any: SocketAddr = "0.0.0.0:8081".parse().expect("address");
+        assert_eq!(FeedUrl::of_api(any).authority, "127.0.0.1:8081");
+    }
+}

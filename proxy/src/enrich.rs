@@ -1,0 +1,1 @@
+//! The enricher: from the rings to final records in the click log.

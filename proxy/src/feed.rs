@@ -1,0 +1,1 @@
+//! Keeps the link table fresh.
