@@ -209,8 +209,8 @@ proptest! {
     fn a_torn_tail_is_cut_and_nothing_else(cut in 0u64..2000, garbage in proptest::collection::vec(any::<u8>(), 0..50)) {
         let dir = tempfile::tempdir().unwrap();
         let mut log = Log::open(dir.path(), BOUND).unwrap();
-        let one = click(0).len() as u64;
-        for position in 0..10 {
+        let one = click(1).len() as u64;
+        for position in 1..=10 {
             log.append(&click(position)).unwrap();
         }
         drop(log);
@@ -226,7 +226,7 @@ proptest! {
         prop_assert_eq!(log.end(), whole * one);
         prop_assert_eq!(log.cut_bytes() > 0, !cut.min(10 * one).is_multiple_of(one) || !garbage.is_empty());
         log.append(&click(100)).unwrap();
-        let expected: Vec<_> = (0..whole).chain([100]).collect();
+        let expected: Vec<_> = (1..=whole).chain([100]).collect();
         prop_assert_eq!(positions(dir.path()), expected);
     }
 
