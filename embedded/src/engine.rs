@@ -9,7 +9,7 @@
 
 use std::ffi::CString;
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -80,8 +80,9 @@ impl Engine {
         };
         fs::create_dir_all(&config.data_dir).map_err(folder)?;
         let lock = lock(&config.data_dir)?;
-        let library =
-            ffi::Library::load(&config.library).map_err(|reason| StartError::Library {
+        let library = whole_library(&config.library)
+            .and_then(|()| ffi::Library::load(&config.library))
+            .map_err(|reason| StartError::Library {
                 path: config.library.display().to_string(),
                 reason,
             })?;
@@ -164,6 +165,32 @@ impl Engine {
     }
 }
 
+/// A download that broke off loads without an error and dies of SIGBUS in the middle, so the end of the file is looked
+/// for first: an ELF file's header tells where its last table ends.
+fn whole_library(path: &Path) -> Result<(), String> {
+    let mut file = File::open(path).map_err(|e| e.to_string())?;
+    let length = file.metadata().map_err(|e| e.to_string())?.len();
+    let mut head = [0_u8; 64];
+    file.read_exact(&mut head)
+        .map_err(|_| "it is too short for a library".to_owned())?;
+    if !head.starts_with(b"\x7fELF\x02\x01") {
+        return Err("it is not a 64-bit little-endian ELF library".to_owned());
+    }
+    // e_shoff, e_shentsize, e_shnum: the table of sections is the last thing in the file.
+    let number = |at: usize, bytes: usize| {
+        head.iter()
+            .skip(at)
+            .take(bytes)
+            .rev()
+            .fold(0_u64, |n, &b| n << 8 | u64::from(b))
+    };
+    let end = number(40, 8).saturating_add(number(58, 2) * number(60, 2));
+    if end > length {
+        return Err(format!("it is cut off: {length} bytes of at least {end}"));
+    }
+    Ok(())
+}
+
 fn lock(data_dir: &Path) -> Result<File, StartError> {
     let path = data_dir.join(LOCK);
     let named = |source| StartError::Folder {
@@ -190,3 +217,6 @@ fn one_column(connection: &mut Connection, sql: &str) -> Result<Vec<String>, Str
         .map(str::to_owned)
         .collect())
 }
+
+#[cfg(test)]
+mod tests;

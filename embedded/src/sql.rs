@@ -38,9 +38,9 @@ const HARMLESS_TABLE_FUNCTIONS: [&str; 8] = [
     "zeros_mt",
 ];
 
-/// Scalar functions that reach files, the network or the process. Refused wherever the *name* stands, called or not:
+/// Scalar functions (and one table) that reach files, the network or the process. Refused wherever the *name* stands, called or not:
 /// `arrayMap(file, […])` and `* APPLY file` call it as well (seen).
-const REACHING_FUNCTIONS: [&str; 25] = [
+const REACHING_FUNCTIONS: [&str; 26] = [
     "addresstoline",
     "addresstolinewithinlines",
     "addresstosymbol",
@@ -62,6 +62,8 @@ const REACHING_FUNCTIONS: [&str; 25] = [
     "naivebayesclassifierwithprob",
     "reversednsquery",
     "showcertificate",
+    // A table, and no right keeps anybody from it: reading it sends a signal to every thread of the process.
+    "stack_trace",
     "trap",
     "evalmlmethod",
     "detectlanguage",
@@ -615,19 +617,44 @@ impl Statement<'_> {
         Ok(())
     }
 
-    /// `ENGINE [=] name`, at `at`.
+    /// `ENGINE [=] name`, at `at`, or a column of that name.
     fn check_engine(&self, at: usize) -> Result<(), Refusal> {
+        /// What may follow a column called `engine` in a definition.
+        const CLAUSES: [&str; 10] = [
+            "settings",
+            "ttl",
+            "primary",
+            "partition",
+            "order",
+            "sample",
+            "comment",
+            "as",
+            "asc",
+            "desc",
+        ];
         let equals = self
             .tokens
             .get(at)
             .is_some_and(|t| t.kind == Kind::Symbol(b'='));
-        let name = self
+        let value = self.tokens.get(at + usize::from(equals));
+        let name = value.and_then(|t| t.name(self.text));
+        let selected = self
             .tokens
-            .get(at + usize::from(equals))
-            .and_then(|t| t.name(self.text))
-            .unwrap_or_default();
+            .iter()
+            .take(at)
+            .any(|t| t.is(self.text, "SELECT"));
+        let column = match (&name, equals) {
+            (Some(name), false) => selected || CLAUSES.contains(&name.as_str()),
+            (None, false) => value.is_none_or(|t| t.kind != Kind::Symbol(b'{')),
+            (None, true) => selected,
+            (Some(_), true) => false,
+        };
+        let name = name.unwrap_or_default();
         let database = self.words(0, &["CREATE", "DATABASE"]);
-        if (database && name == "atomic") || (!database && TABLE_ENGINES.contains(&name.as_str())) {
+        if column
+            || (database && name == "atomic")
+            || (!database && TABLE_ENGINES.contains(&name.as_str()))
+        {
             Ok(())
         } else {
             Err(Refusal::denied(
@@ -763,6 +790,19 @@ impl Statement<'_> {
         }
         found
     }
+}
+
+/// Where words, names and strings lie, for comparison with the engine.
+#[cfg(test)]
+pub(crate) fn spans(text: &[u8]) -> Result<Vec<(usize, usize)>, Refusal> {
+    let mut lexer = Lexer::new(text);
+    let mut spans = Vec::new();
+    while let Some(token) = lexer.next_token()? {
+        if !matches!(token.kind, Kind::Symbol(_) | Kind::Number) {
+            spans.push((token.start, token.end));
+        }
+    }
+    Ok(spans)
 }
 
 #[cfg(test)]

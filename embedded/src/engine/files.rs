@@ -21,11 +21,7 @@ pub const MERGE_TREE_SETTINGS: [(&str, &str); 2] =
 /// Rights of the engine's user. No `FILE`, `URL`, `S3`, `REMOTE` and other sources, no functions, users, named
 /// collections, dictionaries, `SYSTEM`, `BACKUP`, nothing on clusters; table engines that reach outside need a right
 /// of their own, which is not here.
-const GRANTS: [&str; 2] = [
-    "GRANT SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP, TRUNCATE, OPTIMIZE, SHOW, CHECK, KILL QUERY ON *.*",
-    // Reading this table sends a signal to every thread of the process, ours included.
-    "REVOKE SELECT ON system.stack_trace",
-];
+const GRANT: &str = "GRANT SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP, TRUNCATE, OPTIMIZE, SHOW, CHECK, KILL QUERY ON *.*";
 
 /// Writes the files and gives the path of the configuration.
 pub(super) fn write(config: &Config) -> io::Result<PathBuf> {
@@ -60,10 +56,6 @@ fn server_xml(config: &Config, users: &Path) -> String {
 
 fn users_xml(config: &Config) -> String {
     let memory = config.memory_per_query;
-    let grants: String = GRANTS
-        .iter()
-        .map(|g| format!("<query>{g}</query>"))
-        .collect();
     // `min` 1, because 0 means without limit. What changed its default between versions is set outright.
     format!(
         "<clickhouse>\n\
@@ -79,7 +71,7 @@ fn users_xml(config: &Config) -> String {
          </constraints>\n\
          </default></profiles>\n\
          <users><default><password></password><networks><ip>::/0</ip></networks>\
-         <profile>default</profile><quota>default</quota><grants>{grants}</grants></default></users>\n\
+         <profile>default</profile><quota>default</quota><grants><query>{GRANT}</query></grants></default></users>\n\
          <quotas><default></default></quotas>\n\
          </clickhouse>\n"
     )

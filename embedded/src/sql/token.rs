@@ -104,11 +104,12 @@ impl<'a> Lexer<'a> {
                 self.heredoc()?;
                 Kind::Text
             }
-            b'0'..=b'9' => self.number(),
+            b'0'..=b'9' => self.number()?,
             // A fraction without a whole part.
-            b'.' if !self.after_operand && self.peek(1).is_some_and(|b| b.is_ascii_digit()) => {
-                self.at += 1;
-                self.digits_and_exponent();
+            b'.' if start == 0
+                || (!self.after_operand && self.peek(1).is_some_and(|b| b.is_ascii_digit())) =>
+            {
+                self.fraction(false);
                 Kind::Number
             }
             b if word_byte(b) => {
@@ -214,53 +215,84 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn digits_and_exponent(&mut self) {
-        self.skip_while(|b| b.is_ascii_digit() || b == b'_');
-        if matches!(self.peek(0), Some(b'e' | b'E'))
-            && matches!(self.peek(1), Some(b'+' | b'-' | b'0'..=b'9'))
-        {
-            self.at += 2;
-            self.skip_while(|b| b.is_ascii_digit() || b == b'_');
+    /// An underscore between two digits.
+    fn separator(&self, block_start: bool, digit: impl Fn(u8) -> bool) -> bool {
+        self.peek(0) == Some(b'_') && !block_start && self.peek(1).is_some_and(digit)
+    }
+
+    fn digits(&mut self, mut block_start: bool, digit: impl Fn(u8) -> bool) {
+        while self.peek(0).is_some_and(&digit) || self.separator(block_start, &digit) {
+            self.at += 1;
+            block_start = false;
         }
     }
 
-    /// Only where a number ends matters here, and only so far as no word may hide in one: what is glued to a number
-    /// belongs to it for the engine too.
-    fn number(&mut self) -> Kind {
+    fn exponent(&mut self, hex: bool) {
+        let letter = if hex { b'p' } else { b'e' };
+        if self.peek(0).map(|b| b.to_ascii_lowercase()) == Some(letter) && self.peek(1).is_some() {
+            self.at += 1;
+            if matches!(self.peek(0), Some(b'+' | b'-')) && self.peek(1).is_some() {
+                self.at += 1;
+            }
+            self.digits(true, |b| b.is_ascii_digit());
+        }
+    }
+
+    fn fraction(&mut self, hex: bool) {
+        self.at += 1;
+        self.digits(true, |b| {
+            if hex {
+                b.is_ascii_hexdigit()
+            } else {
+                b.is_ascii_digit()
+            }
+        });
+        self.exponent(hex);
+    }
+
+    /// Where a number ends decides where the next word begins, so this follows the engine to the letter.
+    fn number(&mut self) -> Result<Kind, Refusal> {
         let start = self.at;
         if self.after_dot {
-            self.skip_while(|b| b.is_ascii_digit() || b == b'_');
-        } else if self.peek(0) == Some(b'0') && matches!(self.peek(1), Some(b'x' | b'X')) {
-            self.at += 2;
-            self.skip_while(|b| b.is_ascii_hexdigit() || b == b'_');
-            if self.peek(0) == Some(b'.') {
-                self.at += 1;
-                self.skip_while(|b| b.is_ascii_hexdigit() || b == b'_');
-            }
-            if matches!(self.peek(0), Some(b'p' | b'P'))
-                && matches!(self.peek(1), Some(b'+' | b'-' | b'0'..=b'9'))
-            {
-                self.at += 2;
-                self.skip_while(|b| b.is_ascii_digit() || b == b'_');
-            }
+            self.at += 1;
+            self.digits(false, |b| b.is_ascii_digit());
         } else {
-            self.skip_while(|b| b.is_ascii_digit() || b == b'_');
+            let prefix = match (self.peek(0), self.peek(1), self.peek(2)) {
+                (Some(b'0'), Some(b'x' | b'X'), Some(b)) if b.is_ascii_hexdigit() => Some(true),
+                (Some(b'0'), Some(b'b' | b'B'), Some(b'0' | b'1')) => Some(false),
+                _ => None,
+            };
+            let hex = prefix == Some(true);
+            self.at += if prefix.is_some() { 2 } else { 1 };
+            self.digits(prefix.is_some(), |b| {
+                if hex {
+                    b.is_ascii_hexdigit()
+                } else {
+                    b.is_ascii_digit()
+                }
+            });
             if self.peek(0) == Some(b'.') {
-                self.at += 1;
+                self.fraction(hex);
+            } else {
+                self.exponent(hex);
             }
-            self.digits_and_exponent();
         }
+        // A word may begin with digits; a number with a word glued to it is an error.
         if self.peek(0).is_some_and(word_byte) {
             self.skip_while(word_byte);
             let all_word = self
                 .text
                 .get(start..self.at)
                 .is_some_and(|t| t.iter().all(|&b| word_byte(b)));
-            if all_word {
-                return Kind::Word;
-            }
+            return if all_word {
+                Ok(Kind::Word)
+            } else {
+                Err(Refusal::syntax(format_args!(
+                    "a wrong number at byte {start}"
+                )))
+            };
         }
-        Kind::Number
+        Ok(Kind::Number)
     }
 }
 
