@@ -2,7 +2,7 @@
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
-/// Queries finished; labels `kind` (select, insert, ddl, show, other), `outcome` (ok, error, cancelled).
+/// Queries finished; labels `kind` (select, insert, ddl, show), `outcome` (ok, error, cancelled).
 pub(crate) const QUERIES: &str = "signpost_clickhouse_queries_total";
 /// Queries the engine works on now.
 pub(crate) const RUNNING: &str = "signpost_clickhouse_running_queries";

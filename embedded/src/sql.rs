@@ -25,6 +25,9 @@ use token::{Kind, Lexer, Token};
 /// Largest text of a query, in bytes; the engine's own `max_query_size`. Data of an INSERT does not count.
 pub(crate) const MAX_QUERY_BYTES: usize = 256 << 10;
 
+/// Tokens in the value of a setting. Bounds the work on a text that is nothing but SETTINGS.
+const MAX_SETTING_TOKENS: usize = 16;
+
 /// Table functions that stay inside the tables (or make up rows). All others the engine has are refused.
 const HARMLESS_TABLE_FUNCTIONS: [&str; 8] = [
     "generate_series",
@@ -373,6 +376,7 @@ impl Policy {
         let tokens = statement.tokens;
         let changes_tables = statement.words(0, &["CREATE"]) || statement.words(0, &["ALTER"]);
         let mut depth = 0_usize;
+        let mut selected = false;
         for (i, &token) in tokens.iter().enumerate() {
             let next = tokens.get(i + 1).copied();
             let before = i.checked_sub(1).and_then(|i| tokens.get(i)).copied();
@@ -440,7 +444,10 @@ impl Policy {
                     return Err(Refusal::syntax("Multi-statements are not allowed"));
                 }
                 "settings" | "setting" => statement.check_settings(i + 1, asker, changes_tables)?,
-                "engine" if changes_tables && depth == 0 => statement.check_engine(i + 1)?,
+                "engine" if changes_tables && depth == 0 => {
+                    statement.check_engine(i + 1, selected)?
+                }
+                "select" => selected = true,
                 "definer" | "security" if changes_tables && depth == 0 => {
                     return Err(Refusal::denied(
                         "statement",
@@ -617,8 +624,8 @@ impl Statement<'_> {
         Ok(())
     }
 
-    /// `ENGINE [=] name`, at `at`, or a column of that name.
-    fn check_engine(&self, at: usize) -> Result<(), Refusal> {
+    /// `ENGINE [=] name`, at `at`, or a column of that name (behind a SELECT it mostly is one).
+    fn check_engine(&self, at: usize, selected: bool) -> Result<(), Refusal> {
         /// What may follow a column called `engine` in a definition.
         const CLAUSES: [&str; 10] = [
             "settings",
@@ -638,11 +645,6 @@ impl Statement<'_> {
             .is_some_and(|t| t.kind == Kind::Symbol(b'='));
         let value = self.tokens.get(at + usize::from(equals));
         let name = value.and_then(|t| t.name(self.text));
-        let selected = self
-            .tokens
-            .iter()
-            .take(at)
-            .any(|t| t.is(self.text, "SELECT"));
         let column = match (&name, equals) {
             (Some(name), false) => selected || CLAUSES.contains(&name.as_str()),
             (None, false) => value.is_none_or(|t| t.kind != Kind::Symbol(b'{')),
@@ -711,8 +713,13 @@ impl Statement<'_> {
                 ));
             }
             let mut depth = 0_usize;
-            loop {
+            for length in 0.. {
                 at += 1;
+                if length > MAX_SETTING_TOKENS {
+                    return Err(Refusal::syntax(format_args!(
+                        "the value of setting {name} is too long"
+                    )));
+                }
                 match self.tokens.get(at).map(|t| t.kind) {
                     None => return Ok(()),
                     Some(Kind::Symbol(b'(' | b'[' | b'{')) => depth += 1,

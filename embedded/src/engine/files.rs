@@ -56,7 +56,8 @@ fn server_xml(config: &Config, users: &Path) -> String {
 
 fn users_xml(config: &Config) -> String {
     let memory = config.memory_per_query;
-    // `min` 1, because 0 means without limit. What changed its default between versions is set outright.
+    // `min` 1, because 0 means without limit. What changed its default between versions is set outright. Data behind
+    // VALUES is literals: as expressions it would be code that no wall sees (`VALUES (file('…'))`, seen).
     format!(
         "<clickhouse>\n\
          <profiles><default>\n\
@@ -64,10 +65,14 @@ fn users_xml(config: &Config) -> String {
          <async_insert>0</async_insert>\n\
          <allow_introspection_functions>0</allow_introspection_functions>\n\
          <implicit_select>0</implicit_select>\n\
+         <input_format_values_interpret_expressions>0</input_format_values_interpret_expressions>\n\
+         <input_format_values_deduce_templates_of_expressions>0</input_format_values_deduce_templates_of_expressions>\n\
          <constraints>\n\
          <max_memory_usage><min>1</min><max>{memory}</max></max_memory_usage>\n\
          <allow_introspection_functions><readonly/></allow_introspection_functions>\n\
          <dialect><readonly/></dialect>\n\
+         <input_format_values_interpret_expressions><readonly/></input_format_values_interpret_expressions>\n\
+         <input_format_values_deduce_templates_of_expressions><readonly/></input_format_values_deduce_templates_of_expressions>\n\
          </constraints>\n\
          </default></profiles>\n\
          <users><default><password></password><networks><ip>::/0</ip></networks>\

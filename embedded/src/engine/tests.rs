@@ -9,6 +9,7 @@ use super::*;
 use crate::sql::{Asker, Policy};
 use crate::users::Role;
 
+#[allow(clippy::disallowed_methods, reason = "where the engine lies")]
 fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| {
@@ -76,9 +77,40 @@ fn configuration_holds() {
         "SELECT 1 SETTINGS max_memory_usage = 0".to_owned(),
         "SET dialect = 'kusto'".to_owned(),
         "SET allow_introspection_functions = 1".to_owned(),
+        "SET input_format_values_interpret_expressions = 1".to_owned(),
     ] {
         assert!(ask(&sql).is_err(), "{sql}");
     }
+}
+
+#[test]
+fn data_is_not_code_even_if_the_statement_asks_for_it() {
+    ask("CREATE TABLE default.literals (a String) ENGINE = Memory").expect("table");
+    for sql in [
+        "INSERT INTO default.literals",
+        "INSERT INTO default.literals SETTINGS input_format_values_interpret_expressions = 1",
+        "INSERT INTO default.literals SETTINGS input_format_values_deduce_templates_of_expressions = 1",
+    ] {
+        for data in [
+            "(file('/etc/hostname'))",
+            "(file('/etc/hostname')), (file('/etc/hosts'))",
+            "(1 + 1)",
+        ] {
+            let mut connection = engine().connect().expect("connection");
+            let inserted =
+                connection
+                    .insert(sql.as_bytes(), "Values", &[])
+                    .and_then(|mut insert| {
+                        insert.append(data.as_bytes());
+                        insert.finish().map(drop)
+                    });
+            assert!(inserted.is_err(), "{sql} VALUES {data}");
+        }
+    }
+    assert_eq!(
+        ask("SELECT count() FROM default.literals").as_deref(),
+        Ok("0\n")
+    );
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn visit(link: u64) -> Visit {
     Visit {
         link,
         country: "DE\n\n".to_owned(),
-        referrer: (link % 2 == 0).then(|| "a\tb\0".to_owned()),
+        referrer: link.is_multiple_of(2).then(|| "a\tb\0".to_owned()),
         stamps: vec![1, 2],
     }
 }

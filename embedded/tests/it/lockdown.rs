@@ -57,6 +57,12 @@ async fn no_query_reads_or_writes_a_file() {
         format!("INSERT INTO FUNCTION file('{out}', 'CSV', 'a String') VALUES ('x')"),
         format!("INSERT INTO TABLE FUNCTION file('{out}', 'CSV', 'a String') SELECT 'x'"),
         format!("INSERT INTO prey FROM INFILE '{secret}' FORMAT CSV"),
+        format!("INSERT INTO prey VALUES (file('{secret}'))"),
+        format!("INSERT INTO prey FORMAT Values (file('{secret}'))"),
+        format!("INSERT INTO prey VALUES ('a'), (file('{secret}')), (lower(file('{secret}')))"),
+        format!(
+            "INSERT INTO prey SETTINGS input_format_values_interpret_expressions = 1 VALUES (file('{secret}'))"
+        ),
         format!("INSERT INTO prey SELECT file('{secret}')"),
         format!("INSERT INTO prey SELECT * FROM '{secret}'"),
         format!("CREATE VIEW spy AS SELECT file('{secret}') AS a"),
