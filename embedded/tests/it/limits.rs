@@ -58,6 +58,34 @@ async fn a_query_stops_when_its_client_goes_in_the_middle_of_the_result() {
 }
 
 #[tokio::test]
+async fn writing_stops_when_its_client_goes() {
+    let _alone = all_places().write().await;
+    running(0).await;
+    for sql in [
+        "CREATE TABLE slow (a UInt64) ENGINE = MergeTree ORDER BY a",
+        "CREATE MATERIALIZED VIEW slow_view ENGINE = Null AS SELECT max(a * number) AS m FROM slow, numbers(100000000000) AS n",
+    ] {
+        ok(&query(sql).await);
+    }
+    for sql in [
+        "INSERT INTO slow FORMAT CSV\n1\n",
+        "INSERT INTO slow SELECT max(number) FROM numbers(1000000000000000) WHERE NOT ignore(number)",
+    ] {
+        let stream = send(sql).await;
+        eventually("the engine works on it", DEADLINE, async || {
+            ok(
+                &query("SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO slow%'")
+                    .await,
+            ) == "1"
+        })
+        .await;
+        drop(stream);
+        running(0).await;
+    }
+    ok(&query("DROP TABLE slow_view").await);
+}
+
+#[tokio::test]
 async fn a_long_result_streams_in_bounded_memory() {
     let _alone = all_places().write().await;
     running(0).await;
