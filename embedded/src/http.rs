@@ -7,7 +7,6 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
@@ -16,13 +15,11 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use metrics::counter;
-use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::error::{Exception, Kind};
 use crate::metrics as m;
-use crate::query::{Answer, Input, Job, Runner, input_channel};
+use crate::query::{Answer, Job, Runner, input_channel};
 use crate::sql::{Asker, MAX_QUERY_BYTES, Plan, Policy};
 use crate::users::{Role, Users};
 
@@ -30,19 +27,16 @@ mod answer;
 mod arguments;
 mod host;
 mod multipart;
+mod source;
 
 use answer::{Head, ResultBody};
 use arguments::Arguments;
+use source::Source;
 
 pub(crate) type Body = BoxBody<Bytes, io::Error>;
 
-/// How long a request's body may pause. An INSERT holds a place all the while.
-const BODY_IDLE: Duration = Duration::from_secs(60);
 /// Largest multipart form, in bytes: a query and its parameters.
 const MAX_FORM_BYTES: usize = 4 << 20;
-/// How much of a body is read and thrown away after its INSERT failed, so that a client that is still sending reads the
-/// error and not a reset connection.
-const MAX_DRAIN_BYTES: usize = 64 << 20;
 /// Formats where a query and its client name none, as in ClickHouse.
 const DEFAULT_FORMAT: &str = "TabSeparated";
 const DEFAULT_INSERT_FORMAT: &str = "Values";
@@ -294,126 +288,6 @@ fn refuse_compression(arguments: &Arguments, headers: &http::HeaderMap) -> Resul
         ));
     }
     Ok(())
-}
-
-/// A request's body, read in pieces.
-struct Source {
-    body: Option<Incoming>,
-    /// Read, not yet used.
-    ahead: Bytes,
-}
-
-impl Source {
-    fn new(body: Incoming) -> Self {
-        use hyper::body::Body as _;
-        Self {
-            body: Some(body).filter(|b| !b.is_end_stream()),
-            ahead: Bytes::new(),
-        }
-    }
-
-    fn empty() -> Self {
-        Self {
-            body: None,
-            ahead: Bytes::new(),
-        }
-    }
-
-    /// Whether it is known that nothing more comes.
-    fn is_end(&self) -> bool {
-        self.body.is_none() && self.ahead.is_empty()
-    }
-
-    /// The next piece; `None` at the end.
-    async fn next(&mut self) -> Result<Option<Bytes>, Exception> {
-        if !self.ahead.is_empty() {
-            return Ok(Some(std::mem::take(&mut self.ahead)));
-        }
-        while let Some(body) = &mut self.body {
-            match timeout(BODY_IDLE, body.frame()).await {
-                Err(_) => {
-                    self.body = None;
-                    return Err(Exception::new(
-                        Kind::SocketTimeout,
-                        format_args!("no data came for {} seconds", BODY_IDLE.as_secs()),
-                    ));
-                }
-                Ok(None) => self.body = None,
-                Ok(Some(Err(_))) => {
-                    self.body = None;
-                    return Err(Exception::new(
-                        Kind::QueryWasCancelled,
-                        "the request's body broke off",
-                    ));
-                }
-                Ok(Some(Ok(frame))) => {
-                    if let Ok(data) = frame.into_data()
-                        && !data.is_empty()
-                    {
-                        counter!(m::BYTES_IN).increment(data.len() as u64);
-                        return Ok(Some(data));
-                    }
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// The beginning, without using it up.
-    async fn peek(&mut self) -> Result<&[u8], Exception> {
-        if self.ahead.is_empty() {
-            self.ahead = self.next().await?.unwrap_or_default();
-        }
-        Ok(&self.ahead)
-    }
-
-    /// Adds to `text` until it is larger than `limit` or the body ends; whether it ended.
-    async fn fill(&mut self, text: &mut BytesMut, limit: usize) -> Result<bool, Exception> {
-        while text.len() <= limit {
-            match self.next().await? {
-                Some(data) => text.extend_from_slice(&data),
-                None => return Ok(true),
-            }
-        }
-        Ok(false)
-    }
-
-    /// All of it, if no larger than `limit`.
-    async fn collect(&mut self, limit: usize) -> Result<BytesMut, Exception> {
-        let mut all = BytesMut::new();
-        if self.fill(&mut all, limit).await? {
-            Ok(all)
-        } else {
-            Err(too_large())
-        }
-    }
-
-    /// Hands `inline` and then the rest to an INSERT. Ends without the end mark when the client is gone, and then the
-    /// INSERT commits nothing.
-    async fn pump(mut self, inline: Bytes, send: mpsc::Sender<Input>) {
-        let mut refused = !inline.is_empty() && send.send(Input::Data(inline)).await.is_err();
-        let mut thrown = 0;
-        loop {
-            match self.next().await {
-                Ok(Some(data)) => {
-                    let length = data.len();
-                    refused = refused || send.send(Input::Data(data)).await.is_err();
-                    thrown += if refused { length } else { 0 };
-                    if thrown > MAX_DRAIN_BYTES {
-                        return;
-                    }
-                }
-                Ok(None) => {
-                    let _ = send.send(Input::End).await;
-                    return;
-                }
-                Err(error) => {
-                    tracing::debug!(error = error.text, "an insert's data did not arrive whole");
-                    return;
-                }
-            }
-        }
-    }
 }
 
 /// A body known as a whole.

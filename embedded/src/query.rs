@@ -10,23 +10,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use metrics::{counter, gauge, histogram};
+use metrics::{counter, gauge};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::engine::{Class, Connection, Engine, Progress};
+use crate::engine::{Engine, Progress};
 use crate::error::{Exception, Kind};
 use crate::metrics as m;
 use crate::sql::Plan;
 use crate::users::Role;
 
+mod work;
+
+use work::Work;
+
 /// Pieces of a result or a body on their way between thread and connection. Two keep both sides busy.
 const CHANNEL_PIECES: usize = 2;
-/// How long a result waits for a client that does not read. It holds a place all the while.
-const WRITE_STALL: Duration = Duration::from_secs(60);
 /// First pause between two attempts to stop a query in the engine; it doubles. The query may not have begun yet when
 /// the first attempt is made.
 const KILL_PAUSE: Duration = Duration::from_millis(10);
@@ -283,228 +285,4 @@ impl Runner {
             }
         });
     }
-}
-
-/// A query on its thread.
-struct Work {
-    runner: Arc<Runner>,
-    ticket: Arc<Ticket>,
-    head: Option<oneshot::Sender<Result<(Progress, Duration), Exception>>>,
-    out: mpsc::Sender<Piece>,
-    handle: Handle,
-    began: Instant,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Drop for Work {
-    /// Also after a panic: a ticket that stays would hold up the end of the process.
-    fn drop(&mut self) {
-        self.ticket.done.store(true, Ordering::Release);
-        self.runner.tickets().remove(&self.ticket.mark);
-        gauge!(m::RUNNING).decrement(1.0);
-    }
-}
-
-impl Work {
-    fn run(mut self, job: Job) {
-        let kind = job.plan.kind();
-        // The session is closed within, before the last word goes out: who has the answer finds nothing running.
-        let result = self.in_session(job);
-        let cancelled = self.ticket.cancelled.load(Ordering::Acquire);
-        let outcome = match &result {
-            Ok(_) => "ok",
-            Err(_) if cancelled => "cancelled",
-            Err(_) => "error",
-        };
-        counter!(m::QUERIES, "kind" => kind, "outcome" => outcome).increment(1);
-        histogram!(m::DURATION, "kind" => kind).record(self.began.elapsed());
-        self.ticket.done.store(true, Ordering::Release);
-        self.runner.tickets().remove(&self.ticket.mark);
-        match result {
-            Ok(progress) => {
-                self.begin(progress);
-                self.send(Piece::End);
-            }
-            Err(exception) => match self.head.take() {
-                Some(head) => {
-                    let _ = head.send(Err(exception));
-                }
-                None => {
-                    self.send(Piece::Failed(exception));
-                }
-            },
-        }
-    }
-
-    fn in_session(&mut self, mut job: Job) -> Result<Progress, Exception> {
-        self.check_cancelled()?;
-        let mut connection = self.runner.engine.connect()?;
-        self.prepare(&mut connection, &job)?;
-        let engine_error = |text: String| Exception::from_engine(&text);
-        match &job.plan {
-            Plan::Insert {
-                sql_end, format, ..
-            } => {
-                let format = format.as_deref().unwrap_or(&job.format);
-                let sql = job.sql.get(..*sql_end).unwrap_or_default();
-                let input = job.input.take();
-                self.insert(&mut connection, sql, format, &job.params, input)
-            }
-            Plan::Rows { .. } => {
-                let mut rows = connection
-                    .stream(&job.sql, &job.format, &job.params)
-                    .map_err(engine_error)?;
-                let mut progress = Progress::default();
-                while let Some(piece) = rows.next().map_err(engine_error)? {
-                    progress.add(piece.progress());
-                    self.begin(progress);
-                    let data = Bytes::copy_from_slice(piece.bytes());
-                    if !self.send(Piece::Data(data)) {
-                        return Err(Exception::new(
-                            Kind::QueryWasCancelled,
-                            "the client is gone",
-                        ));
-                    }
-                }
-                Ok(progress)
-            }
-            Plan::Plain { .. } => {
-                let output = connection
-                    .query(&job.sql, &job.format, &job.params)
-                    .map_err(engine_error)?;
-                let progress = output.progress();
-                let data = Bytes::copy_from_slice(output.bytes());
-                drop(output);
-                drop(connection);
-                self.begin(progress);
-                if !data.is_empty() {
-                    self.send(Piece::Data(data));
-                }
-                Ok(progress)
-            }
-        }
-    }
-
-    /// Settings, database, and the engine's own opinion of the statement.
-    fn prepare(&self, connection: &mut Connection, job: &Job) -> Result<(), Exception> {
-        let mut set = format!("SET log_comment = '{}'", self.ticket.mark);
-        for (name, value) in &job.settings {
-            set.push_str(&format!(", {name} = '{}'", escaped(value)));
-        }
-        match (job.role, job.read_only) {
-            (Role::Analyst, _) => set.push_str(&format!(
-                ", max_execution_time = {}, readonly = 1",
-                self.runner.analyst_timeout.as_secs()
-            )),
-            (Role::Signpost, true) => set.push_str(", readonly = 2"),
-            (Role::Signpost, false) => {}
-        }
-        let run = |connection: &mut Connection, sql: &str| {
-            connection
-                .query(sql.as_bytes(), "Null", &[])
-                .map(drop)
-                .map_err(|e| Exception::from_engine(&e))
-        };
-        run(connection, &set)?;
-        if let Some(database) = &job.database {
-            let name = database.replace('\\', "\\\\").replace('`', "\\`");
-            run(connection, &format!("USE `{name}`"))?;
-        }
-        let analysis = match &job.plan {
-            // The data is not there, and the parser wants a format.
-            Plan::Insert { sql_end, .. } => {
-                let mut sql = job.sql.get(..*sql_end).unwrap_or_default().to_vec();
-                sql.extend_from_slice(b" FORMAT Null\n");
-                connection.classify(&sql)
-            }
-            Plan::Rows { .. } | Plan::Plain { .. } => connection.classify(&job.sql),
-        };
-        let highest = if job.read_only {
-            Class::ReadOnly
-        } else {
-            Class::Mutating
-        };
-        // What does not parse runs into the engine's own, better error.
-        if analysis.statements == 0 || (analysis.statements == 1 && analysis.class <= highest) {
-            return Ok(());
-        }
-        counter!(m::REFUSED, "reason" => "class").increment(1);
-        Err(match (analysis.statements, job.read_only) {
-            (1, true) if analysis.class <= Class::Mutating => Exception::new(
-                Kind::Readonly,
-                format_args!("{}: Cannot execute query in readonly mode", job.role.name()),
-            ),
-            (1, _) => Exception::new(Kind::AccessDenied, "this kind of statement is not allowed"),
-            _ => Exception::new(
-                Kind::SyntaxError,
-                "Syntax error: Multi-statements are not allowed",
-            ),
-        })
-    }
-
-    fn insert(
-        &mut self,
-        connection: &mut Connection,
-        sql: &[u8],
-        format: &str,
-        params: &[(String, String)],
-        input: Option<mpsc::Receiver<Input>>,
-    ) -> Result<Progress, Exception> {
-        let mut insert = connection
-            .insert(sql, format, params)
-            .map_err(|e| Exception::from_engine(&e))?;
-        let mut input = input
-            .ok_or_else(|| Exception::new(Kind::UnknownException, "an insert without data"))?;
-        loop {
-            match input.blocking_recv() {
-                Some(Input::Data(data)) => {
-                    if !insert.append(&data) {
-                        break;
-                    }
-                }
-                Some(Input::End) => break,
-                None => {
-                    drop(insert);
-                    return Err(Exception::new(
-                        Kind::QueryWasCancelled,
-                        "the client ended before the data did; nothing was inserted",
-                    ));
-                }
-            }
-            self.check_cancelled()?;
-        }
-        let output = insert.finish().map_err(|e| Exception::from_engine(&e))?;
-        Ok(output.progress())
-    }
-
-    fn check_cancelled(&self) -> Result<(), Exception> {
-        if self.ticket.cancelled.load(Ordering::Acquire) {
-            Err(Exception::new(
-                Kind::QueryWasCancelled,
-                "Query was cancelled",
-            ))
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Lets the answer's head go out, once.
-    fn begin(&mut self, progress: Progress) {
-        if let Some(head) = self.head.take() {
-            let _ = head.send(Ok((progress, self.began.elapsed())));
-        }
-    }
-
-    /// `false`: nobody takes it (any more).
-    fn send(&self, piece: Piece) -> bool {
-        let sent = self
-            .handle
-            .block_on(async { timeout(WRITE_STALL, self.out.send(piece)).await });
-        matches!(sent, Ok(Ok(())))
-    }
-}
-
-/// A value inside single quotes.
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('\'', "\\'")
 }

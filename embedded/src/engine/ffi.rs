@@ -10,6 +10,8 @@
 //! - any thread may call, one at a time per connection: `Connection` is `Send` and not `Sync`;
 //! - every result is destroyed once, an unfinished stream is cancelled first: `Drop`;
 //! - nothing here knows SQL, limits or HTTP.
+//!
+//! Longer than a file should be, because all that is unsafe stays in one.
 #![allow(unsafe_code, reason = "the engine is a C library loaded at run time")]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};

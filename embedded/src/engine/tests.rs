@@ -47,7 +47,7 @@ fn rights_alone_stop_what_reaches_outside() {
         "SELECT * FROM postgresql('127.0.0.1:1', 'd', 't', 'u', 'p')",
         "SELECT * FROM mongodb('127.0.0.1:1', 'd', 'c', 'u', 'p', 'a String')",
         "SELECT * FROM sqlite('/etc/hostname', 't')",
-        "INSERT INTO FUNCTION file('/tmp/signpost-never', 'CSV', 'a String') SELECT 'x'",
+        "INSERT INTO FUNCTION file('/nowhere/signpost-never', 'CSV', 'a String') SELECT 'x'",
         "CREATE TABLE default.f (a String) ENGINE = File(CSV)",
         "CREATE TABLE default.f (a String) ENGINE = URL('http://127.0.0.1:1/', 'CSV')",
         "CREATE DATABASE f ENGINE = Filesystem('/etc')",
@@ -56,7 +56,7 @@ fn rights_alone_stop_what_reaches_outside() {
         "CREATE USER u",
         "CREATE NAMED COLLECTION c AS a = 1",
         "SYSTEM FLUSH LOGS",
-        "BACKUP DATABASE default TO File('/tmp/signpost-never.zip')",
+        "BACKUP DATABASE default TO File('/nowhere/signpost-never.zip')",
         "GRANT ALL ON *.* TO default",
     ] {
         let error = ask(sql).expect_err(sql);
@@ -117,16 +117,16 @@ fn data_is_not_code_even_if_the_statement_asks_for_it() {
 fn class_alone_stops_what_is_not_about_tables() {
     let mut connection = engine().connect().expect("connection");
     for sql in [
-        "SELECT 1 INTO OUTFILE '/tmp/signpost-never'",
+        "SELECT 1 INTO OUTFILE '/nowhere/signpost-never'",
         "SYSTEM FLUSH LOGS",
         "KILL QUERY WHERE 1",
-        "ATTACH TABLE t FROM '/tmp' (a Int8) ENGINE = MergeTree ORDER BY a",
+        "ATTACH TABLE t FROM '/nowhere' (a Int8) ENGINE = MergeTree ORDER BY a",
         "SET max_threads = 1",
         "USE system",
         "BACKUP DATABASE default TO File('/x')",
         "CREATE FUNCTION f AS x -> x",
         "CREATE USER u",
-        "INSERT INTO FUNCTION file('/tmp/x', 'CSV') SELECT 1",
+        "INSERT INTO FUNCTION file('/nowhere/x', 'CSV') SELECT 1",
     ] {
         let analysis = connection.classify(sql.as_bytes());
         assert!(analysis.class > Class::Mutating, "{sql}: {analysis:?}");

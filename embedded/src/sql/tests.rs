@@ -85,8 +85,8 @@ fn functions_that_reach_outside_are_refused_however_written() {
         "INSERT INTO t SELECT file('/etc/passwd')",
         "INSERT INTO t (SELECT file('/etc/passwd'))",
         "INSERT INTO t WITH 1 AS x SELECT * FROM file('/etc/passwd')",
-        "INSERT INTO FUNCTION file('/tmp/x', 'CSV') SELECT 1",
-        "INSERT INTO TABLE FUNCTION file('/tmp/x', 'CSV', 'a String') VALUES ('x')",
+        "INSERT INTO FUNCTION file('/nowhere/x', 'CSV') SELECT 1",
+        "INSERT INTO TABLE FUNCTION file('/nowhere/x', 'CSV', 'a String') VALUES ('x')",
         "INSERT INTO /**/ FUNCTION/**/url('http://x') VALUES (1)",
         "SELECT b FROM format(JSONEachRow, 'a String, b String DEFAULT fi', '{}')",
         "SELECT b FROM format('JSONEachRow', 'a String', '{}')",
@@ -122,18 +122,20 @@ fn an_identifier_given_as_a_parameter_cannot_name_what_is_refused() {
 #[test]
 fn files_as_tables_and_results_into_files_are_refused() {
     for sql in [
-        "SELECT 1 INTO OUTFILE '/tmp/x'",
-        "SELECT 1 into/**/outfile '/tmp/x' TRUNCATE",
-        "(SELECT 1) INTO OUTFILE '/tmp/x' FORMAT CSV",
+        "SELECT 1 INTO OUTFILE '/nowhere/x'",
+        "SELECT 1 into/**/outfile '/nowhere/x' TRUNCATE",
+        "(SELECT 1) INTO OUTFILE '/nowhere/x' FORMAT CSV",
         "INSERT INTO t FROM INFILE '/etc/passwd' FORMAT CSV",
-        "SHOW TABLES INTO OUTFILE '/tmp/x'",
+        "SHOW TABLES INTO OUTFILE '/nowhere/x'",
         "SELECT * FROM '/etc/passwd'",
         "SELECT * FROM `/etc/passwd`",
         "SELECT * FROM default.`/etc/passwd`",
         "SELECT * FROM a JOIN \"/etc/passwd\" USING x",
         "EXISTS TABLE default.`/etc/passwd`",
         "DESCRIBE `/etc/passwd`",
-        "INSERT INTO `/tmp/x` VALUES (1)",
+        "SELECT 1 IN `/etc/passwd`",
+        "DROP TABLE `../x`",
+        "INSERT INTO `/nowhere/x` VALUES (1)",
     ] {
         refused(sql, "file");
     }
@@ -142,12 +144,12 @@ fn files_as_tables_and_results_into_files_are_refused() {
 #[test]
 fn only_statements_about_tables_pass() {
     for sql in [
-        "ATTACH TABLE t FROM '/tmp' (a Int8) ENGINE = MergeTree ORDER BY a",
+        "ATTACH TABLE t FROM '/nowhere' (a Int8) ENGINE = MergeTree ORDER BY a",
         "DETACH TABLE t",
         "SYSTEM FLUSH LOGS",
         "SYSTEM SHUTDOWN",
-        "BACKUP TABLE t TO File('/tmp/b')",
-        "RESTORE TABLE t FROM File('/tmp/b')",
+        "BACKUP TABLE t TO File('/nowhere/b')",
+        "RESTORE TABLE t FROM File('/nowhere/b')",
         "KILL QUERY WHERE 1",
         "GRANT ALL ON *.* TO default",
         "SET max_memory_usage = 0",
@@ -260,7 +262,7 @@ fn settings_are_a_list() {
         "SELECT 1 SETTINGS /**/ log_comment = 'x'",
         "SELECT 1 SETTINGS readonly = 0",
         "SELECT 1 SETTINGS max_threads = '/etc/passwd'",
-        "INSERT INTO t SETTINGS input_format_record_errors_file_path = '/tmp/x' FORMAT CSV\n1",
+        "INSERT INTO t SETTINGS input_format_record_errors_file_path = '/nowhere/x' FORMAT CSV\n1",
         "CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a SETTINGS disk = disk(type = local, path = '/x')",
         "CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a SETTINGS storage_policy = 'x'",
         "ALTER TABLE t MODIFY SETTING storage_policy = 'x'",

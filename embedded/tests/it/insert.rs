@@ -133,7 +133,7 @@ async fn empty_lines_do_not_cut_the_data() {
 async fn data_is_never_taken_for_code() {
     let _places = all_places().read().await;
     table("hostile").await;
-    let body = "INSERT INTO hostile FORMAT TSV\n1\tfile('/etc/hostname')\n2\tINTO OUTFILE '/tmp/x'; DROP TABLE hostile\n";
+    let body = "INSERT INTO hostile FORMAT TSV\n1\tfile('/etc/hostname')\n2\tINTO OUTFILE '/nowhere/x'; DROP TABLE hostile\n";
     ok(&query(body).await);
     assert_eq!(ok(&query("SELECT count() FROM hostile").await), "2");
 }
