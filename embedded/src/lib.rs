@@ -17,8 +17,17 @@
 //! - only SELECT can be streamed; a failed stream insert leaves a ghost in `system.processes` until its connection
 //!   closes, another reason for a connection per query;
 //! - rights given in the configuration hold for table functions, engines, databases over files and system commands, but
-//!   not for the scalar function `file`, `INTO OUTFILE` and `\i`;
+//!   not for the scalar function `file` (which `arrayMap(file, …)`, `* APPLY file`, a column's default in a structure
+//!   string and `VALUES (file(…))` call as well), `INTO OUTFILE`, `\i` and `system.stack_trace`;
+//! - `VALUES` takes literals only here (an expression is code 344): use INSERT … SELECT for expressions;
+//! - a refused connection is a null without a reason (it is on standard error), so settings go by `SET` and not as
+//!   arguments of the connection: `SET` gives a code and a text;
+//! - a library that is cut off loads and then dies of SIGBUS, so its end is looked for before it is loaded;
+//! - after `chdb_shutdown` the engine cannot be started again in the process: one [`start`] per process that is stopped;
 //! - a query that a memory limit stops leaves the engine well.
+//!
+//! Through HTTP (debug build, 2 shared cores): `SELECT 1` 1.9 ms, an insert of one row 7.7 ms and of 10,000 rows 13 ms
+//! (both synced), of a million rows in one part 81 ms, a million rows out 104 ms; 310 MB resident after that.
 //!
 //! Map: `run` wires; `http` is the interface, `sql` decides what a query may say, `query` runs it on a thread, `engine`
 //! holds the library.

@@ -22,7 +22,12 @@ fn engine() -> &'static Engine {
             },
             PathBuf::from,
         );
-        let dir = tempfile::tempdir().expect("dir").keep();
+        // Removed by the next run of the integration tests, which know this prefix.
+        let dir = tempfile::Builder::new()
+            .prefix("signpost-embedded-test-")
+            .tempdir()
+            .expect("dir")
+            .keep();
         Engine::start(&Config::new(dir, library)).expect("the engine (`make fetch` gets it)")
     })
 }

@@ -59,8 +59,13 @@ pub(crate) fn server() -> &'static Shared {
                 .build()
                 .unwrap();
             runtime.block_on(async move {
-                // The folder goes with the machine's temporary files: the engine works in it until the process ends.
-                let data_dir = tempfile::tempdir().unwrap().keep();
+                remove_left_behind();
+                // The engine works in it until the process ends, so the next run removes it.
+                let data_dir = tempfile::Builder::new()
+                    .prefix(PREFIX)
+                    .tempdir()
+                    .unwrap()
+                    .keep();
                 let mut config = config(&data_dir);
                 config.memory_total = 1500 << 20;
                 config.memory_per_query = QUERY_MEMORY;
@@ -85,6 +90,22 @@ pub(crate) fn server() -> &'static Shared {
         });
         receive.recv().unwrap()
     })
+}
+
+/// Of folders that outlive their process; the crate's own tests name theirs so too.
+const PREFIX: &str = "signpost-embedded-test-";
+
+/// Removes folders of earlier runs: those whose lock nobody holds.
+fn remove_left_behind() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+        let unlocked = || {
+            let lock = std::fs::File::open(entry.path().join("clickhouse.lock"));
+            lock.is_ok_and(|lock| lock.try_lock().is_ok())
+        };
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) && unlocked() {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// One at a time: tests that fill all places, and those that would be turned away then.
