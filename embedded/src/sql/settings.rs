@@ -28,7 +28,7 @@ const FAMILIES: [&str; 18] = [
 ];
 
 /// Single settings besides.
-const SINGLES: [&str; 27] = [
+const SINGLES: [&str; 33] = [
     "alter_sync",
     "allow_replace_partition_from_empty_source",
     "count_distinct_implementation",
@@ -38,14 +38,18 @@ const SINGLES: [&str; 27] = [
     "enable_named_columns_in_function_tuple",
     "enable_optimize_predicate_expression",
     "extremes",
+    "empty_result_for_aggregation_by_empty_set",
     "final",
     "force_primary_key",
     "format_csv_allow_single_quotes",
     "format_csv_delimiter",
+    "fsync_metadata",
     "insert_deduplicate",
     "insert_deduplication_token",
     "interval_output_format",
     "lightweight_deletes_sync",
+    "log_queries",
+    "materialized_views_ignore_errors",
     "mutations_sync",
     "parallel_view_processing",
     "prefer_column_name_to_alias",
@@ -54,7 +58,9 @@ const SINGLES: [&str; 27] = [
     "result_overflow_mode",
     "select_sequential_consistency",
     "session_timezone",
+    "throw_on_max_partitions_per_insert_block",
     "timeout_overflow_mode",
+    "totals_mode",
     "transform_null_in",
 ];
 
@@ -164,6 +170,8 @@ mod tests {
             ("describe_include_subcolumns", "0"),
             ("session_timezone", "Europe/Berlin"),
             ("optimize_on_insert", "0"),
+            ("throw_on_max_partitions_per_insert_block", "1"),
+            ("fsync_metadata", "1"),
         ] {
             assert!(query_setting(name, Some(value), false), "{name}");
         }

@@ -140,3 +140,77 @@ async fn a_bad_row_is_an_error_and_inserts_nothing() {
         .unwrap();
     assert_eq!(count, 0);
 }
+
+#[tokio::test]
+async fn our_own_tables_can_be_made_and_described() {
+    let _places = all_places().read().await;
+    let client = client();
+    for migration in schemas::clickhouse::MIGRATIONS {
+        for statement in migration.statements() {
+            client
+                .query_raw(statement)
+                .execute()
+                .await
+                .unwrap_or_else(|e| panic!("{statement}: {e}"));
+        }
+    }
+    let tables: Vec<String> = client
+        .query("SELECT name FROM system.tables WHERE database = ? AND engine LIKE '%MergeTree'")
+        .bind(schemas::names::DATABASE)
+        .fetch_all()
+        .await
+        .unwrap();
+    assert!(
+        tables.contains(&schemas::names::tables::CLICKS.to_owned()),
+        "{tables:?}"
+    );
+}
+
+/// What exactly-once ingest sends with every insert.
+const INGEST: [(&str, &str); 14] = [
+    ("async_insert", "0"),
+    ("wait_end_of_query", "1"),
+    ("max_insert_threads", "1"),
+    ("max_insert_block_size", "1000000000"),
+    ("min_insert_block_size_rows", "1000000000"),
+    ("min_insert_block_size_bytes", "1000000000000"),
+    ("max_partitions_per_insert_block", "1"),
+    ("throw_on_max_partitions_per_insert_block", "1"),
+    ("optimize_on_insert", "0"),
+    ("insert_null_as_default", "0"),
+    ("fsync_metadata", "1"),
+    ("max_execution_time", "0"),
+    ("insert_deduplicate", "1"),
+    ("insert_deduplication_token", "0123456789abcdef/17-4711"),
+];
+
+#[tokio::test]
+async fn native_blocks_go_in_as_one_part_with_all_of_ingests_settings() {
+    let _places = all_places().read().await;
+    let client = client();
+    client
+        .query("CREATE TABLE blocks (a UInt64) ENGINE = MergeTree ORDER BY a SETTINGS non_replicated_deduplication_window = 100")
+        .execute()
+        .await
+        .unwrap();
+    // A block of one column, as the native format writes it: columns, rows, name, type, values.
+    let mut block = b"\x01\xe8\x07\x01a\x06UInt64".to_vec();
+    block.extend((0..1000_u64).flat_map(u64::to_le_bytes));
+    for _ in 0..2 {
+        let mut insert = client.insert_formatted_with("INSERT INTO blocks(a) FORMAT Native");
+        for (name, value) in INGEST {
+            insert = insert.with_setting(name, value);
+        }
+        insert
+            .send(bytes::Bytes::from(block.clone()))
+            .await
+            .unwrap();
+        insert.end().await.unwrap();
+    }
+    let (parts, rows): (u64, u64) = client
+        .query("SELECT count(), sum(rows) FROM system.parts WHERE active AND table = 'blocks'")
+        .fetch_one()
+        .await
+        .unwrap();
+    assert_eq!((parts, rows), (1, 1000));
+}
