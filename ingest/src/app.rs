@@ -1,0 +1,98 @@
+//! Builds the parts and owns every task. Order of a stop: the statement that runs ends, roll-ups catch up, exit; with a
+//! deadline, after which the next start settles what is left.
+
+use anyhow::Context as _;
+use schemas::health::Health;
+use schemas::names::files;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::intent::IntentFile;
+use crate::lock::RoleLock;
+use crate::pipeline::Pipeline;
+use crate::source::click_log::ClickLog;
+
+/// An ingest that runs.
+#[derive(Debug)]
+pub struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Drains and stops.
+    ///
+    /// # Errors
+    /// The pipeline panicked.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.task.await.context("the pipeline panicked")
+    }
+}
+
+/// Runs ingest until `shutdown`; blocks.
+///
+/// # Errors
+/// The data folder cannot be used, or another ingest has it. ClickHouse being away is not an error: it is waited for.
+pub fn run(config: Config, health: Health, shutdown: CancellationToken) -> anyhow::Result<()> {
+    if config.die_with_parent {
+        die_with_parent().context("cannot ask to die with the parent process")?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("ingest")
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let running = start(config, health, shutdown)?;
+        running.task.await.context("the pipeline panicked")
+    })
+}
+
+/// As [`run`], on the caller's runtime, which must be a multi-threaded one.
+///
+/// # Errors
+/// As [`run`].
+pub fn start(
+    config: Config,
+    health: Health,
+    shutdown: CancellationToken,
+) -> anyhow::Result<Running> {
+    let lock = RoleLock::take(&config.data_dir)?;
+    let sources = (0..)
+        .zip(&config.click_logs)
+        .map(|(partition, folder)| {
+            ClickLog::open(partition, folder.clone())
+                .with_context(|| format!("cannot read the click log in {}", folder.display()))
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let intent = IntentFile::new(config.data_dir.join(files::INTENT));
+    health.not_ready("clickhouse", "not asked yet");
+    let stop = shutdown.child_token();
+    let pipeline = Pipeline {
+        config,
+        sources,
+        intent,
+        health,
+        shutdown: stop.clone(),
+    };
+    let task = tokio::spawn(async move {
+        pipeline.run().await;
+        drop(lock);
+    });
+    Ok(Running { stop, task })
+}
+
+/// SIGKILL when the parent's thread that started us ends, however it ends.
+fn die_with_parent() -> std::io::Result<()> {
+    use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+    let parent = getppid();
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // It may have died before the request was heard.
+    if getppid() != parent {
+        return Err(std::io::Error::other("the parent process is gone already"));
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! Fetched records → one batch: the clicks to store, and what goes to the side tables.
+//!
+//! Here every record gets its verdict: stored, duplicate, dead letter or book. No I/O; time is passed in.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+
+use metrics::counter;
+use schemas::click::{ClickId, Stream};
+
+use crate::busy::Busy;
+use crate::dead::{BookRow, DeadRow, DropRow, bounded};
+use crate::decode::{Decoded, Reject, decode};
+use crate::known::{Known, Verdict};
+use crate::metrics as m;
+use crate::row::Accepted;
+use crate::source::{Fetched, Record};
+
+/// Bad stretches of the log remembered to explain gaps.
+const MAX_BAD_STRETCHES: usize = 1_000;
+
+/// Why positions are missing that a damaged stretch of the log held; a value of `drops.reason`.
+const LOG_DAMAGE: &str = "log_damage";
+
+/// Why positions are missing that records held which do not decode; a value of `drops.reason`.
+const UNDECODABLE: &str = "undecodable";
+
+/// First and last position of a stream in a batch, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) clicks: u64,
+}
+
+/// What one insert stores.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) partition: u32,
+    /// Offsets of the log it covers.
+    pub(crate) offsets: Range<u64>,
+    pub(crate) clicks: Vec<Accepted>,
+    pub(crate) spans: BTreeMap<Stream, Span>,
+    pub(crate) dead: Vec<DeadRow>,
+    pub(crate) books: Vec<BookRow>,
+    pub(crate) drops: Vec<DropRow>,
+    pub(crate) duplicates: u64,
+    /// A limit cut it: there is more in the log.
+    pub(crate) more: bool,
+}
+
+/// What gives batches their meaning: streams, busy links, and bad stretches of the log.
+pub(crate) struct Judge {
+    pub(crate) known: Known,
+    pub(crate) busy: Busy,
+    bad: VecDeque<(u64, &'static str)>,
+    /// Offset of the last record of each stream in the partition being read.
+    last_seen: BTreeMap<(u32, Stream), u64>,
+}
+
+impl Judge {
+    pub(crate) fn new(known: Known, busy: Busy) -> Self {
+        Self {
+            known,
+            busy,
+            bad: VecDeque::new(),
+            last_seen: BTreeMap::new(),
+        }
+    }
+
+    /// Judges all records of a fetch.
+    pub(crate) fn batch(&mut self, partition: u32, fetched: Fetched) -> Batch {
+        let mut batch = Batch {
+            partition,
+            offsets: fetched.from..fetched.to,
+            more: fetched.more,
+            ..Batch::default()
+        };
+        for damage in &fetched.damage {
+            self.bad_stretch(damage.offset, LOG_DAMAGE);
+        }
+        for record in fetched.records {
+            match decode(&record) {
+                Decoded::Click(id, click) => {
+                    let (verdict, gaps) = self.known.click(id);
+                    self.gaps(&mut batch, id.stream, gaps, record.offset);
+                    match verdict {
+                        Verdict::Duplicate => batch.duplicates += 1,
+                        Verdict::Store => batch.accept(Accepted {
+                            id,
+                            offset: record.offset,
+                            rolled_up: false,
+                            click,
+                        }),
+                    }
+                }
+                Decoded::Book(stream, book) => self.book(&mut batch, stream, book, record.offset),
+                Decoded::Dead(reject, id) => self.reject(&mut batch, &record, reject, id),
+            }
+        }
+        let flagged = self.busy.decide(batch.clicks.iter().map(link_of));
+        for click in &mut batch.clicks {
+            click.rolled_up = flagged.contains(link_of(click));
+        }
+        batch
+    }
+
+    fn book(&mut self, batch: &mut Batch, stream: Stream, book: schemas::click::Book, offset: u64) {
+        for drop in &book.dropped {
+            let range = drop.from..drop.to;
+            self.known.dropped(stream, range.clone());
+            let reason = bounded(&drop.reason);
+            counter!(m::DROPPED, "reason" => "proxy").increment(range.end - range.start);
+            batch.drops.push(DropRow {
+                stream,
+                range,
+                reason,
+            });
+        }
+        let missing = self.known.written(stream, book.written);
+        self.gaps(batch, stream, missing, offset);
+        for gap in self.known.unexplained_below(stream, book.written) {
+            alarm(stream, &gap);
+        }
+        let row = BookRow {
+            stream,
+            written: book.written,
+            closed: book.closed,
+            time_ms: book.time_ms,
+        };
+        // Each says all that the earlier ones said.
+        match batch.books.iter_mut().find(|b| b.stream == stream) {
+            Some(earlier) => earlier.merge(&row),
+            None => batch.books.push(row),
+        }
+    }
+
+    fn reject(&mut self, batch: &mut Batch, record: &Record, reject: Reject, id: Option<ClickId>) {
+        match id {
+            Some(id) => {
+                let gaps = self.known.dead(id);
+                self.gaps(batch, id.stream, gaps, record.offset);
+            }
+            None => self.bad_stretch(record.offset, UNDECODABLE),
+        }
+        counter!(m::DEAD, "reason" => reject.label()).increment(1);
+        batch.dead.push(DeadRow::new(record, reject.label(), id));
+    }
+
+    fn bad_stretch(&mut self, offset: u64, reason: &'static str) {
+        self.bad.push_back((offset, reason));
+        if self.bad.len() > MAX_BAD_STRETCHES {
+            self.bad.pop_front();
+        }
+    }
+
+    /// Positions passed over before the record at `offset`: lost by the log where it is bad between the stream's last
+    /// record and this one, else open until a book decides.
+    fn gaps(&mut self, batch: &mut Batch, stream: Stream, gaps: Vec<Range<u64>>, offset: u64) {
+        let before = self.last_seen.insert((batch.partition, stream), offset);
+        if gaps.is_empty() {
+            return;
+        }
+        let after = before.unwrap_or(0);
+        let bad = self
+            .bad
+            .iter()
+            .rev()
+            .find(|(at, _)| (after..offset).contains(at))
+            .map(|(_, reason)| *reason);
+        for range in gaps {
+            match bad {
+                Some(reason) => {
+                    tracing::warn!(%stream, from = range.start, to = range.end, reason, "clicks are lost");
+                    counter!(m::DROPPED, "reason" => reason).increment(range.end - range.start);
+                    batch.drops.push(DropRow {
+                        stream,
+                        range,
+                        reason: reason.to_owned(),
+                    });
+                }
+                None => {
+                    if let Some(judged) = self.known.keep_open(stream, range) {
+                        alarm(stream, &judged);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Batch {
+    fn accept(&mut self, click: Accepted) {
+        let position = click.id.position;
+        let span = self.spans.entry(click.id.stream).or_insert(Span {
+            first: position,
+            last: position,
+            clicks: 0,
+        });
+        span.last = position;
+        span.clicks += 1;
+        self.clicks.push(click);
+    }
+}
+
+fn link_of(accepted: &Accepted) -> (u64, u64) {
+    (accepted.click.workspace, accepted.click.link)
+}
+
+/// Positions that were handed out and that nobody accounts for.
+fn alarm(stream: Stream, gap: &Range<u64>) {
+    counter!(m::GAPS).increment(gap.end - gap.start);
+    tracing::error!(%stream, from = gap.start, to = gap.end, "clicks are missing and no book says why");
+}

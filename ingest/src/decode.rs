@@ -1,0 +1,202 @@
+//! Record → click, book, or the reason why it is neither. Cannot fail otherwise, and does no I/O.
+//!
+//! A record here has passed its checksum, so a bad one is a bug or a foreign writer, never a torn write. What is absurd
+//! is refused rather than bent: a click stored under a wrong number is worse than a dead letter.
+
+use prost::Message as _;
+use schemas::click::{Book, Click, ClickId, Stream};
+use schemas::click_log::Kind;
+
+use crate::source::Record;
+
+/// Earliest and latest instant a click may have, in milliseconds: 2000-01-01 to 2200-01-01. Imported logs are old;
+/// anything outside is a broken clock or a broken writer, and would not fit the columns for ever.
+const TIME_MS: std::ops::Range<i64> = 946_684_800_000..7_258_118_400_000;
+
+/// Positions at or above this are absurd: a stream would need 100,000 visits a second for 350 years. One such record
+/// would lift the high-water mark over everything that follows.
+pub(crate) const MAX_POSITION: u64 = 1 << 50;
+
+/// What a record turned out to be.
+#[derive(Debug)]
+pub(crate) enum Decoded {
+    Click(ClickId, Box<Click>),
+    Book(Stream, Book),
+    Dead(Reject, Option<ClickId>),
+}
+
+/// Why a record cannot be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reject {
+    /// Not the message its kind claims.
+    Undecodable,
+    /// A worker number above 65,535.
+    Worker,
+    /// A position that no stream can reach.
+    Position,
+    /// A time outside [`TIME_MS`].
+    Time,
+    /// Link or workspace 0: no such row, and receipts use it.
+    Link,
+    /// A status, rule or variant above 65,535.
+    Field,
+}
+
+impl Reject {
+    /// Label of the metric and value of the column `reason`.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Undecodable => "undecodable",
+            Self::Worker => "worker",
+            Self::Position => "position",
+            Self::Time => "time",
+            Self::Link => "link",
+            Self::Field => "field",
+        }
+    }
+}
+
+/// Decodes one record.
+pub(crate) fn decode(record: &Record) -> Decoded {
+    match record.kind {
+        Kind::Click => click(record),
+        Kind::Book => book(record),
+    }
+}
+
+fn click(record: &Record) -> Decoded {
+    let Ok(click) = Click::decode(record.payload.as_ref()) else {
+        return Decoded::Dead(Reject::Undecodable, None);
+    };
+    let Some(id) = click.id() else {
+        return Decoded::Dead(Reject::Worker, None);
+    };
+    if id.position >= MAX_POSITION {
+        return Decoded::Dead(Reject::Position, None);
+    }
+    let fits = |n: u32| u16::try_from(n).is_ok();
+    let reject = if !TIME_MS.contains(&click.time_ms) {
+        Reject::Time
+    } else if click.link == 0 || click.workspace == 0 {
+        Reject::Link
+    } else if !(fits(click.status) && fits(click.rule) && fits(click.variant)) {
+        Reject::Field
+    } else {
+        return Decoded::Click(id, Box::new(click));
+    };
+    Decoded::Dead(reject, Some(id))
+}
+
+fn book(record: &Record) -> Decoded {
+    let Ok(book) = Book::decode(record.payload.as_ref()) else {
+        return Decoded::Dead(Reject::Undecodable, None);
+    };
+    let Some(stream) = book.stream() else {
+        return Decoded::Dead(Reject::Worker, None);
+    };
+    let sane = book.written <= MAX_POSITION
+        && book
+            .dropped
+            .iter()
+            .all(|d| d.from < d.to && d.to <= MAX_POSITION);
+    if !sane {
+        return Decoded::Dead(Reject::Position, None);
+    }
+    if !TIME_MS.contains(&book.time_ms) {
+        return Decoded::Dead(Reject::Time, None);
+    }
+    Decoded::Book(stream, book)
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::click::Drop;
+
+    use super::*;
+
+    fn good() -> Click {
+        Click {
+            epoch: 7,
+            worker: 1,
+            position: 3,
+            time_ms: 1_700_000_000_000,
+            workspace: 1,
+            link: 1,
+            ..Click::default()
+        }
+    }
+
+    #[track_caller]
+    fn check(kind: Kind, payload: Vec<u8>, expected: Result<(), Reject>) {
+        let record = Record {
+            offset: 0,
+            kind,
+            payload: payload.into(),
+        };
+        let got = match decode(&record) {
+            Decoded::Dead(reject, _) => Err(reject),
+            Decoded::Click(..) | Decoded::Book(..) => Ok(()),
+        };
+        assert_eq!(got, expected);
+    }
+
+    #[track_caller]
+    fn check_click(change: impl FnOnce(&mut Click), expected: Result<(), Reject>) {
+        let mut click = good();
+        change(&mut click);
+        check(Kind::Click, click.encode_to_vec(), expected);
+    }
+
+    #[test]
+    fn absurd_clicks_are_refused_with_a_reason() {
+        check_click(|_| {}, Ok(()));
+        check_click(|c| c.worker = 65_536, Err(Reject::Worker));
+        check_click(|c| c.position = u64::MAX, Err(Reject::Position));
+        check_click(|c| c.time_ms = i64::MIN, Err(Reject::Time));
+        check_click(|c| c.time_ms = i64::MAX, Err(Reject::Time));
+        check_click(|c| c.link = 0, Err(Reject::Link));
+        check_click(|c| c.workspace = 0, Err(Reject::Link));
+        check_click(|c| c.status = 70_000, Err(Reject::Field));
+        check_click(|c| c.rule = u32::MAX, Err(Reject::Field));
+        check_click(|c| c.slug = "\0'\"<b>\u{202e}".to_owned(), Ok(()));
+        check(Kind::Click, vec![0xff; 40], Err(Reject::Undecodable));
+        check(
+            Kind::Click,
+            b"\x42\x02\xff\xfe".to_vec(),
+            Err(Reject::Undecodable),
+        );
+        check(Kind::Click, Vec::new(), Err(Reject::Time));
+    }
+
+    #[test]
+    fn absurd_books_are_refused_with_a_reason() {
+        let book = |written, from, to| Book {
+            epoch: 1,
+            written,
+            time_ms: 1_700_000_000_000,
+            dropped: vec![Drop {
+                from,
+                to,
+                reason: "ring_full".to_owned(),
+            }],
+            ..Book::default()
+        };
+        check(Kind::Book, book(10, 3, 5).encode_to_vec(), Ok(()));
+        check(
+            Kind::Book,
+            book(10, 5, 5).encode_to_vec(),
+            Err(Reject::Position),
+        );
+        check(
+            Kind::Book,
+            book(u64::MAX, 3, 5).encode_to_vec(),
+            Err(Reject::Position),
+        );
+        check(
+            Kind::Book,
+            book(10, 3, u64::MAX).encode_to_vec(),
+            Err(Reject::Position),
+        );
+        check(Kind::Book, vec![8], Err(Reject::Undecodable));
+    }
+}

@@ -1,0 +1,275 @@
+//! Roll-ups: one `INSERT … SELECT` per table over a stored range, with its receipt in the same part.
+//!
+//! Not by materialized views: a crash leaves a view's part without the raw one, or the reverse, and nothing can tell.
+//! Each statement also carries a *fence*: it adds nothing where a receipt already reaches into its range. So a statement
+//! that an earlier process left behind somewhere, and that runs late, does not count anything twice.
+//!
+//! Dimensions of a busy link's clicks come from one pass with GROUPING SETS: of a million clicks, 150,000 of them
+//! flagged, that took 0.12 to 0.15 s; one SELECT per dimension 0.23 s, ARRAY JOIN 0.33 s.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use metrics::histogram;
+use schemas::click::Stream;
+use schemas::names::{DATABASE, tables};
+
+use crate::batch::Batch;
+use crate::metrics as m;
+use crate::receipt::RollUp;
+use crate::store::{Store, StoreError};
+
+/// Clicks rolled up by one statement at most, give or take a batch. Its result is one block in memory: all dimensions of
+/// a million clicks that share nothing would be 14 million rows, about 2 GB; half of that at half the size.
+pub(crate) const MAX_CLICKS: u64 = 500_000;
+
+/// Streams in one statement at most: each adds a condition to it.
+pub(crate) const MAX_STREAMS: usize = 100;
+
+/// Dimensions of `clicks_by_day`, and how each is worked out from a click. Empty values are left out.
+pub(crate) const DIMENSIONS: [(&str, &str); 14] = [
+    ("country", "country"),
+    ("region", "region"),
+    ("city", "city"),
+    ("device", "device"),
+    (
+        "os",
+        "if(os = '', '', trimRight(concat(os, ' ', os_version)))",
+    ),
+    ("browser", "browser"),
+    ("language", "language"),
+    ("referrer_host", "referrer_host"),
+    ("utm_source", "utm_source"),
+    ("utm_medium", "utm_medium"),
+    ("utm_campaign", "utm_campaign"),
+    ("utm_term", "utm_term"),
+    ("utm_content", "utm_content"),
+    ("variant", "if(variant = 0, '', toString(variant))"),
+];
+
+/// The dimension of all clicks, with their visitors.
+pub(crate) const TOTAL: &str = "total";
+
+/// Stored clicks of one month of ingest, to be rolled up together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Range {
+    /// `toYYYYMM(ingested)` of all of them.
+    pub(crate) month: u32,
+    /// Earliest `ingested`, in seconds since 1970: lets the engine leave out older parts.
+    pub(crate) since: u32,
+    /// Positions per stream, the last one not included.
+    pub(crate) streams: BTreeMap<Stream, (u64, u64)>,
+    /// Clicks in it, or an upper bound.
+    pub(crate) clicks: u64,
+}
+
+impl Range {
+    /// The range of a batch that is stored.
+    pub(crate) fn of(batch: &Batch, month: u32, ingested: u32) -> Self {
+        Self {
+            month,
+            since: ingested,
+            streams: batch
+                .spans
+                .iter()
+                .map(|(stream, span)| (*stream, (span.first, span.last + 1)))
+                .collect(),
+            clicks: batch.clicks.len() as u64,
+        }
+    }
+
+    /// Takes the range that follows; `false` when it must be rolled up by itself.
+    pub(crate) fn join(&mut self, next: &Self) -> bool {
+        if self.streams.is_empty() {
+            self.clone_from(next);
+            return true;
+        }
+        let added = next
+            .streams
+            .keys()
+            .filter(|stream| !self.streams.contains_key(stream))
+            .count();
+        let fits = self.month == next.month
+            && self.clicks + next.clicks <= MAX_CLICKS
+            && self.streams.len() + added <= MAX_STREAMS;
+        if fits {
+            for (stream, (from, to)) in &next.streams {
+                self.streams.entry(*stream).or_insert((*from, *to)).1 = *to;
+            }
+            self.clicks += next.clicks;
+            self.since = self.since.min(next.since);
+        }
+        fits
+    }
+
+    /// SQL: whether a row of `clicks` is in it.
+    pub(crate) fn condition(&self) -> String {
+        format!(
+            "toYYYYMM(ingested) = {} AND ingested >= toDateTime({}, 'UTC') AND ({})",
+            self.month,
+            self.since,
+            self.each(|epoch, worker, from, to| format!(
+                "epoch = {epoch} AND worker = {worker} AND position >= {from} AND position < {to}"
+            ))
+        )
+    }
+
+    fn each(&self, condition: impl Fn(u64, u16, u64, u64) -> String) -> String {
+        let one = |(stream, (from, to)): (&Stream, &(u64, u64))| {
+            condition(stream.epoch, stream.worker, *from, *to)
+        };
+        self.streams
+            .iter()
+            .map(one)
+            .collect::<Vec<_>>()
+            .join(" OR ")
+    }
+
+    /// SQL: true while no receipt reaches into the range.
+    fn fence(&self, roll_up: RollUp) -> String {
+        let table = roll_up.table();
+        match roll_up {
+            RollUp::Quarters | RollUp::Days => format!(
+                "(SELECT count() = 0 FROM {DATABASE}.{table} WHERE workspace = 0 AND link = 0 AND ({}))",
+                self.each(|epoch, worker, from, _| format!(
+                    "epoch = {epoch} AND worker = {worker} AND rolled_to > {from}"
+                ))
+            ),
+            RollUp::Streams => format!(
+                "(SELECT count() = 0 FROM {DATABASE}.{table} WHERE {})",
+                self.each(|epoch, worker, from, _| format!(
+                    "epoch = {epoch} AND worker = {worker} AND last >= {from}"
+                ))
+            ),
+        }
+    }
+
+    /// SQL: one (epoch, worker, rolled_to) a stream.
+    fn receipts(&self) -> String {
+        let one = |(stream, (_, to)): (&Stream, &(u64, u64))| {
+            format!(
+                "(toUInt64({}), toUInt16({}), toUInt64({to}))",
+                stream.epoch, stream.worker
+            )
+        };
+        self.streams.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The statement that fills one table.
+    pub(crate) fn sql(&self, roll_up: RollUp) -> String {
+        let fence = self.fence(roll_up);
+        let month = self.month;
+        let clicks = self.condition();
+        let receipts = self.receipts();
+        match roll_up {
+            RollUp::Quarters => format!("{} WHERE {fence}", quarters(month, &clicks, &receipts)),
+            RollUp::Days => format!("{} WHERE {fence}", days(month, &clicks, &receipts)),
+            RollUp::Streams => format!(
+                "INSERT INTO {DATABASE}.{} (epoch, worker, day, stored, first, last) \
+                 SELECT epoch, worker, toDate(ingested), count(), min(position), max(position) \
+                 FROM {DATABASE}.{} WHERE {fence} AND ({clicks}) GROUP BY epoch, worker, toDate(ingested)",
+                tables::STREAM_DAYS,
+                tables::CLICKS
+            ),
+        }
+    }
+}
+
+/// SQL that fills `clicks_15m` from the clicks that meet a condition; takes a `WHERE`. `receipts` is a list of tuples.
+///
+/// Names of columns inside differ from those of `clicks`: an alias would hide the column in the condition.
+pub(crate) fn quarters(month: u32, clicks: &str, receipts: &str) -> String {
+    format!(
+        "INSERT INTO {DATABASE}.{} \
+         (ingested_month, workspace, link, bucket, is_bot, epoch, worker, clicks, scans, rolled_to) \
+         SELECT toUInt32({month}), o_workspace, o_link, o_bucket, o_bot, o_epoch, o_worker, o_clicks, o_scans, o_to \
+         FROM (SELECT workspace AS o_workspace, link AS o_link, toStartOfFifteenMinutes(time) AS o_bucket, \
+         is_bot AS o_bot, toUInt64(0) AS o_epoch, toUInt16(0) AS o_worker, count() AS o_clicks, \
+         countIf(is_scan) AS o_scans, toUInt64(0) AS o_to \
+         FROM {DATABASE}.{} WHERE {clicks} GROUP BY workspace, link, o_bucket, is_bot \
+         UNION ALL SELECT toUInt64(0), toUInt64(0), toDateTime(0, 'UTC'), false, r.1, r.2, toUInt64(0), toUInt64(0), r.3 \
+         FROM (SELECT arrayJoin([{receipts}]) AS r))",
+        tables::CLICKS_15M,
+        tables::CLICKS
+    )
+}
+
+/// SQL that fills `clicks_by_day` from the clicks that meet a condition; takes a `WHERE`.
+pub(crate) fn days(month: u32, clicks: &str, receipts: &str) -> String {
+    let list =
+        |f: &dyn Fn(&str, &str) -> String| DIMENSIONS.map(|(name, sql)| f(name, sql)).join(", ");
+    let values = list(&|name, sql| format!("toString({sql}) AS v_{name}"));
+    let sets = list(&|name, _| format!("(workspace, link, o_day, is_bot, v_{name})"));
+    let grouped = list(&|name, _| format!("grouping(v_{name}) = 0, '{name}'"));
+    let value = list(&|name, _| format!("v_{name}"));
+    let empty = "(SELECT uniqCombined64State(17)(CAST(NULL, 'Nullable(UInt64)')) FROM numbers(0))";
+    format!(
+        "INSERT INTO {DATABASE}.{} (ingested_month, workspace, link, dimension, day, value, is_bot, epoch, worker, \
+         clicks, scans, visitors, rolled_to) \
+         SELECT toUInt32({month}), o_workspace, o_link, o_dimension, o_day, o_value, o_bot, o_epoch, o_worker, o_clicks, \
+         o_scans, o_visitors, o_to FROM (\
+         SELECT workspace AS o_workspace, link AS o_link, multiIf({grouped}, '') AS o_dimension, o_day, \
+         concat({value}) AS o_value, is_bot AS o_bot, toUInt64(0) AS o_epoch, toUInt16(0) AS o_worker, \
+         count() AS o_clicks, countIf(is_scan) AS o_scans, {empty} AS o_visitors, toUInt64(0) AS o_to \
+         FROM (SELECT workspace, link, toDate(time) AS o_day, is_bot, is_scan, {values} \
+         FROM {DATABASE}.{clicks_table} WHERE rolled_up AND {clicks}) \
+         GROUP BY GROUPING SETS ({sets}) HAVING o_value != '' \
+         UNION ALL SELECT workspace, link, '{TOTAL}', toDate(time), '', is_bot, toUInt64(0), toUInt16(0), count(), \
+         countIf(is_scan), uniqCombined64State(17)(visitor), toUInt64(0) \
+         FROM {DATABASE}.{clicks_table} WHERE rolled_up AND {clicks} GROUP BY workspace, link, toDate(time), is_bot \
+         UNION ALL SELECT toUInt64(0), toUInt64(0), '', toDate(0), '', false, r.1, r.2, toUInt64(0), toUInt64(0), {empty}, r.3 \
+         FROM (SELECT arrayJoin([{receipts}]) AS r))",
+        tables::CLICKS_BY_DAY,
+        clicks_table = tables::CLICKS
+    )
+}
+
+/// Rolls up one range into all tables, at once.
+///
+/// # Errors
+/// [`StoreError`]; what is in which table is unknown then, and the receipts tell.
+pub(crate) async fn roll_up(store: &Store, range: &Range) -> Result<(), StoreError> {
+    let began = Instant::now();
+    let [quarters, days, streams] = RollUp::ALL.map(|roll_up| range.sql(roll_up));
+    tokio::try_join!(
+        store.insert_select(&quarters),
+        store.insert_select(&days),
+        store.insert_select(&streams)
+    )?;
+    histogram!(m::ROLL_UP_SECONDS).record(began.elapsed());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(month: u32, epoch: u64, from: u64, to: u64) -> Range {
+        let stream = Stream { epoch, worker: 0 };
+        Range {
+            month,
+            since: 100,
+            streams: [(stream, (from, to))].into(),
+            clicks: to - from,
+        }
+    }
+
+    #[test]
+    fn ranges_join_within_a_month_and_a_size() {
+        let mut sum = Range::default();
+        assert!(sum.join(&range(202_611, 1, 0, 10)));
+        assert!(sum.join(&range(202_611, 1, 12, 20)));
+        assert!(sum.join(&range(202_611, 2, 0, 5)));
+        assert_eq!(
+            sum.streams.values().collect::<Vec<_>>(),
+            [&(0, 20), &(0, 5)]
+        );
+        assert_eq!(sum.clicks, 23);
+        assert!(!sum.join(&range(202_612, 1, 20, 21)));
+        assert!(!sum.join(&range(202_611, 1, 20, 20 + MAX_CLICKS)));
+        for epoch in 3..=MAX_STREAMS as u64 {
+            assert!(sum.join(&range(202_611, epoch, 0, 1)));
+        }
+        assert!(!sum.join(&range(202_611, 1_000, 0, 1)));
+    }
+}

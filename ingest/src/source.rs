@@ -1,0 +1,77 @@
+//! Where records come from. The click log is one source; Kafka will be another. A source gives records in order, each
+//! with an offset that only grows, can give a stretch again, and is told what is stored for good.
+//!
+//! A source deliberately knows nothing of clicks: it does not decode payloads.
+
+use std::io;
+use std::ops::Range;
+use std::time::Instant;
+
+use bytes::Bytes;
+use schemas::click_log::Kind;
+
+pub(crate) mod click_log;
+
+/// One record, not yet decoded.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    /// Its offset in the partition.
+    pub(crate) offset: u64,
+    pub(crate) kind: Kind,
+    pub(crate) payload: Bytes,
+}
+
+/// Bytes that held no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Damage {
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+    /// Label of the metric.
+    pub(crate) reason: &'static str,
+}
+
+/// What one call gave.
+#[derive(Debug, Default)]
+pub(crate) struct Fetched {
+    /// Offset at which the next fetch begins; all below it is in here, known damage included.
+    pub(crate) to: u64,
+    /// Offset at which this one began.
+    pub(crate) from: u64,
+    pub(crate) records: Vec<Record>,
+    pub(crate) damage: Vec<Damage>,
+    /// A limit was reached: there is more.
+    pub(crate) more: bool,
+}
+
+/// How much one fetch may give.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Records.
+    pub(crate) records: usize,
+    /// Bytes of the log.
+    pub(crate) bytes: u64,
+}
+
+/// A partition that is read from the front.
+pub(crate) trait Source: Send + 'static {
+    /// Its number, kept with every click.
+    fn partition(&self) -> u32;
+
+    /// The next records; none when there are none yet. Blocks on the disk only.
+    fn fetch(&mut self, limits: Limits, now: Instant) -> io::Result<Fetched>;
+
+    /// A stretch once more, without moving; what is no longer there is missing from it.
+    fn reread(&mut self, offsets: Range<u64>) -> io::Result<Fetched>;
+
+    /// Goes back to what is acknowledged.
+    fn rewind(&mut self) -> io::Result<()>;
+
+    /// All below this is acknowledged.
+    fn acknowledged(&self) -> u64;
+
+    /// All below `to` is stored for good.
+    fn acknowledge(&mut self, to: u64) -> io::Result<()>;
+
+    /// Bytes not acknowledged.
+    fn lag(&self) -> io::Result<u64>;
+}
