@@ -20,7 +20,7 @@ pub(crate) const DURATION: &str = "signpost_clickhouse_query_seconds";
 pub(crate) const CONNECTIONS: &str = "signpost_clickhouse_connections";
 
 /// Registers the descriptions with the recorder.
-pub fn describe() {
+pub(crate) fn describe() {
     describe_counter!(QUERIES, "queries finished, by kind and outcome");
     describe_gauge!(RUNNING, "queries the engine works on now");
     describe_gauge!(QUEUED, "queries waiting for a place");

@@ -98,6 +98,7 @@ pub async fn start(
     health: Health,
     shutdown: CancellationToken,
 ) -> anyhow::Result<Running> {
+    m::describe();
     health.not_ready(PART, "starting");
     match begin(&config, &health, shutdown).await {
         Ok(running) => {
