@@ -9,6 +9,7 @@ const REQUEST_SECONDS: &str = "control_plane_request_seconds";
 const RATE_LIMITED: &str = "control_plane_rate_limited_total";
 const KEYS_REFUSED: &str = "control_plane_keys_refused_total";
 const FEED_CHANGES: &str = "control_plane_feed_changes_total";
+const STATS_FAILED: &str = "control_plane_stats_failed_total";
 const FEED_OPEN: &str = "control_plane_feed_connections";
 const FEED_REFUSED: &str = "control_plane_feed_refused_total";
 const FEED_HELLOS: &str = "control_plane_feed_hellos_total";
@@ -37,6 +38,10 @@ pub(crate) fn describe() {
         "API calls with a key that was refused, by reason"
     );
     describe_counter!(FEED_CHANGES, "Transactions that went to proxies");
+    describe_counter!(
+        STATS_FAILED,
+        "Queries that ClickHouse did not answer, by reason: timeout, network, refused or other"
+    );
     describe_gauge!(FEED_OPEN, "Proxies that follow the feed");
     describe_counter!(FEED_REFUSED, "Calls to the feed without its token");
     describe_counter!(
@@ -151,4 +156,9 @@ pub(crate) fn feed_slow_reader() {
 /// A group's links are not what its checksum says.
 pub(crate) fn feed_wrong_group() {
     counter!(FEED_WRONG_GROUPS).increment(1);
+}
+
+/// ClickHouse did not answer.
+pub(crate) fn stats_failed(reason: &'static str) {
+    counter!(STATS_FAILED, "reason" => reason).increment(1);
 }
