@@ -1,13 +1,34 @@
 //! Builds every part and owns every task.
+//!
+//! Order of the end: stop accepting, finish open calls (each deadline in [`crate::server`]), stop the background tasks,
+//! close the database.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use anyhow::Context as _;
+use schemas::health::Health;
 use schemas::settings::Secret;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::domain::destination::OwnAddress;
+use crate::rate::RateLimiter;
 use crate::stats::Stats;
-use crate::store::Store;
+use crate::store::domains::Domain;
+use crate::store::{Engine, Store, bootstrap, salts};
+use crate::{metrics, router, server};
+
+/// Time between looks whether salts must change: far shorter than a salt is made ahead.
+const SALTS_EVERY: Duration = Duration::from_secs(60);
+
+/// Pause before listening to PostgreSQL again after the connection broke.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// What handlers share.
 #[derive(Debug)]
@@ -23,10 +44,155 @@ pub struct App {
     /// The time of day.
     pub clock: Clock,
     /// Cancelled when the process is to end: streams without an end of their own stop then.
-    pub shutdown: tokio_util::sync::CancellationToken,
+    pub shutdown: CancellationToken,
+    /// The default domain; it changes at a start only.
+    pub(crate) default_domain: Domain,
+    /// Where visitors are served without a name.
+    pub(crate) own_address: OwnAddress,
+    /// Calls a minute.
+    pub(crate) limiter: RateLimiter,
 }
 
-/// Placeholder until the API is there.
-pub fn router(app: Arc<App>) -> axum::Router {
-    crate::router::router(app)
+/// A control plane that serves.
+#[derive(Debug)]
+pub struct Running {
+    /// Where the API listens.
+    pub api_addr: SocketAddr,
+    /// The link database, for operator commands and tests in the same process.
+    pub store: Store,
+    tasks: Vec<JoinHandle<()>>,
+    // Held for as long as the process serves.
+    _data_dir: DataDir,
+}
+
+impl Running {
+    /// Waits for the end, which the token given to [`start`] brings.
+    ///
+    /// # Errors
+    /// A task ended early.
+    pub async fn wait(self) -> anyhow::Result<()> {
+        for task in self.tasks {
+            task.await.context("a task of the control plane failed")?;
+        }
+        self.store.close().await;
+        Ok(())
+    }
+}
+
+/// Serves until `shutdown` is cancelled; blocks.
+///
+/// # Errors
+/// What keeps it from going on.
+pub fn run(config: Config, health: Health, shutdown: CancellationToken) -> anyhow::Result<()> {
+    metrics::describe();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("control-plane")
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let running = start(config, health, shutdown).await?;
+        tracing::info!(api = %running.api_addr, "control plane is ready");
+        running.wait().await
+    })
+}
+
+/// Opens the database, makes what is missing, and serves.
+///
+/// # Errors
+/// The data folder, the database or the address cannot be used.
+pub async fn start(
+    config: Config,
+    health: Health,
+    shutdown: CancellationToken,
+) -> anyhow::Result<Running> {
+    health.not_ready("database", "is being opened");
+    let data_dir = DataDir::open(&config.data_dir)?;
+    let store = Store::open(&config.database_url.0).await?;
+    let clock = config.clock.clone();
+    let (host, base_url) = public_place(&config)?;
+    let wanted = bootstrap::Wanted {
+        host: &host,
+        base_url: &base_url,
+        period: config.unique_period,
+    };
+    let first_key = || data_dir.first_key(config.admin_key.as_ref());
+    let default_domain = bootstrap::run(&store, &wanted, first_key, clock.now_ms()).await?;
+    let listener = TcpListener::bind(config.api_addr)
+        .await
+        .with_context(|| format!("cannot listen on SIGNPOST_API_ADDR={}", config.api_addr))?;
+    let api_addr = listener.local_addr()?;
+    let app = Arc::new(App {
+        stats: Stats::new(&config)?,
+        feed_token: data_dir.feed_token(config.feed_token.as_ref())?,
+        own_address: OwnAddress::new(config.proxy_addr, &config.public_url),
+        limiter: RateLimiter::default(),
+        shutdown: shutdown.clone(),
+        store: store.clone(),
+        default_domain,
+        config,
+        clock,
+    });
+    health.ready("database");
+    let mut tasks = vec![
+        tokio::spawn(server::serve(
+            listener,
+            router::router(app.clone()),
+            shutdown.clone(),
+        )),
+        tokio::spawn(until(shutdown.clone(), rotate_salts(app.clone()))),
+    ];
+    if store.engine() == Engine::Postgres {
+        tasks.push(tokio::spawn(until(shutdown, listen(app.clone()))));
+    }
+    Ok(Running {
+        api_addr,
+        store,
+        tasks,
+        _data_dir: data_dir,
+    })
+}
+
+async fn until(shutdown: CancellationToken, task: impl Future<Output = ()>) {
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = task => {}
+    }
+}
+
+async fn rotate_salts(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(SALTS_EVERY).await;
+        if let Err(error) =
+            salts::rotate(&app.store, app.config.unique_period, app.clock.now_ms()).await
+        {
+            tracing::error!(%error, "cannot rotate salts, trying again");
+        }
+    }
+}
+
+/// Hears of changes that other control planes commit. PostgreSQL tells a listener only after the commit.
+async fn listen(app: Arc<App>) {
+    loop {
+        if let Err(error) = app.store.listen(&app.config.database_url.0).await {
+            tracing::warn!(%error, "cannot listen for changes of other control planes, trying again");
+        }
+        tokio::time::sleep(LISTEN_AGAIN).await;
+    }
+}
+
+/// Host and base URL of the default domain.
+fn public_place(config: &Config) -> anyhow::Result<(String, String)> {
+    let host = config
+        .public_url
+        .host_str()
+        .context("SIGNPOST_PUBLIC_URL has no host")?;
+    let host = match schemas::host::Host::parse(host)? {
+        schemas::host::Host::Name(name) => name,
+        schemas::host::Host::Default => "localhost".to_owned(),
+    };
+    Ok((
+        host,
+        config.public_url.as_str().trim_end_matches('/').to_owned(),
+    ))
 }

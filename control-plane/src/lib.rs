@@ -1,16 +1,26 @@
 //! The control plane: REST API, link database, feed to the proxies, statistics.
 //!
-//! Read [`router`] for everything it answers, [`domain`] for the rules, [`store`] for the SQL.
+//! Read [`router`] for everything it answers, [`middleware`] for what every call goes through, [`domain`] for the rules,
+//! [`links`] for what dialects do with links, [`store`] for the SQL. The dialects under [`api`] are thin.
 
+mod api;
 pub mod app;
 mod clock;
 pub mod config;
+mod data_dir;
 pub mod domain;
+pub mod error;
 pub mod feed;
+pub mod keys;
+mod links;
 mod metrics;
+mod middleware;
+mod rate;
 mod router;
+mod server;
 pub mod stats;
 pub mod store;
 
+pub use app::{Running, run, start};
 pub use clock::Clock;
 pub use config::Config;

@@ -15,20 +15,23 @@ use sqlx::any::AnyPoolOptions;
 use sqlx::{Any, AnyConnection, AnyPool, Transaction};
 use tokio::sync::watch;
 
-//accounts
-//bootstrap
-//domains
+pub mod accounts;
+pub mod bootstrap;
+pub mod domains;
 pub mod feed;
-//keys
-//links
+pub mod keys;
+pub mod links;
 mod migrate;
-//salts
+pub mod salts;
 
 /// Connections that read at the same time (SQLite), and all connections (PostgreSQL).
 const CONNECTIONS: u32 = 8;
 
 /// Longest wait for a connection: longer than any one transaction of ours takes, shorter than clients wait.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Most values in one `IN (…)`, far below every engine's limit of parameters.
+const LIST: usize = 500;
 
 /// Which engine is behind the pool; the few statements that differ ask for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +142,26 @@ impl Store {
         });
     }
 
+    /// Tells watchers what other control planes commit to the same PostgreSQL database; returns when the connection breaks.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub(crate) async fn listen(&self, url: &str) -> anyhow::Result<()> {
+        let mut listener = sqlx::postgres::PgListener::connect(url).await?;
+        listener.listen(feed::CHANNEL).await?;
+        // What was committed before the listener was there.
+        let (seq,): (i64,) = sqlx::query_as("SELECT seq FROM feed_state WHERE id = 1")
+            .fetch_one(&self.readers)
+            .await?;
+        self.announce(u64::try_from(seq).unwrap_or(0));
+        while let Some(notification) = listener.try_recv().await? {
+            if let Ok(seq) = notification.payload().parse() {
+                self.announce(seq);
+            }
+        }
+        anyhow::bail!("the connection was lost")
+    }
+
     /// Closes all connections, after those in use are given back.
     pub async fn close(&self) {
         self.readers.close().await;
@@ -154,6 +177,13 @@ pub fn sqlite_url(path: &Path) -> String {
     )
     .to_string();
     format!("sqlite://{}", escaped.replace("%2F", "/"))
+}
+
+/// Whether a write broke a unique constraint.
+pub(crate) fn is_unique_violation(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|e| e.is_unique_violation())
 }
 
 fn sqlite_pool(connections: u32, read_only: bool) -> AnyPoolOptions {

@@ -1,0 +1,3 @@
+//! The API dialects: each with its own request and response types and thin handlers over the same model.
+
+pub(crate) mod openmylink;

@@ -1,0 +1,189 @@
+//! `GET /url/:id`: one link with its most frequent values.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::links::UNAVAILABLE;
+use super::reply::Reply;
+use super::request::Id;
+use super::stats::{Labels, label};
+use crate::app::App;
+use crate::domain::date;
+use crate::domain::key::Scope;
+use crate::error::ApiError;
+use crate::metrics;
+use crate::middleware::Caller;
+use crate::stats::{Bots, ByValue, LinkStats, Range, StatsError, Step};
+use crate::store::links::{self, Link};
+
+/// Values listed in each `top…`.
+const TOP: usize = 10;
+
+/// Hosts of the networks counted in `socialCount`, and everything below them.
+const FACEBOOK: [&str; 3] = ["facebook.com", "fb.com", "fb.me"];
+const TWITTER: [&str; 3] = ["twitter.com", "x.com", "t.co"];
+const INSTAGRAM: [&str; 1] = ["instagram.com"];
+
+/// `GET /url/:id`
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct UrlReply {
+    #[schema(example = 0)]
+    error: u8,
+    id: i64,
+    details: Details,
+    data: Data,
+    /// `unavailable` when clicks are 0 because they could not be had; else absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stats: Option<&'static str>,
+}
+
+/// What its owner set.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Details {
+    id: i64,
+    alias: String,
+    shorturl: String,
+    /// The URL as its owner gave it, without UTM fields and parameters.
+    longurl: String,
+    title: String,
+    description: String,
+    /// Destinations by country.
+    location: BTreeMap<String, String>,
+    /// Destinations by device.
+    device: BTreeMap<String, String>,
+    /// `YYYY-MM-DD HH:MM:SS` UTC; `null`: never.
+    expiry: Option<String>,
+    /// `YYYY-MM-DD HH:MM:SS` UTC.
+    date: String,
+}
+
+/// What came of it: bots excluded, all time.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Data {
+    clicks: u64,
+    unique_clicks: u64,
+    /// The ten most frequent, with counts as texts.
+    #[schema(value_type = BTreeMap<String, String>)]
+    top_countries: Labels<String>,
+    #[schema(value_type = BTreeMap<String, String>)]
+    top_referrers: Labels<String>,
+    #[schema(value_type = BTreeMap<String, String>)]
+    top_browsers: Labels<String>,
+    #[schema(value_type = BTreeMap<String, String>)]
+    top_os: Labels<String>,
+    social_count: SocialCount,
+}
+
+/// Visits that came from these networks.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SocialCount {
+    facebook: u64,
+    twitter: u64,
+    instagram: u64,
+}
+
+/// One link.
+#[utoipa::path(get, path = "/api/url/{id}", tag = "Links", params(("id" = i64, Path)), responses((status = 200, body = UrlReply)))]
+pub(super) async fn show(State(app): State<Arc<App>>, caller: Caller, id: Id) -> Reply<UrlReply> {
+    caller.need(Scope::Read)?;
+    let id = id.of("link")?;
+    let link = links::get(&app.store, caller.workspace(), id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("link", id))?;
+    Ok(reply(&app, link).await?)
+}
+
+/// The answer about `link`.
+pub(super) async fn reply(app: &App, link: Link) -> Result<Json<UrlReply>, ApiError> {
+    let always = Range {
+        from_ms: None,
+        to_ms: None,
+        tz: TimeZone::UTC,
+    };
+    let (workspace, id) = (link.workspace_id.cast_unsigned(), link.id.cast_unsigned());
+    let (stats, missing) = match app
+        .stats
+        .link(workspace, id, &always, Bots::Exclude, Step::Day)
+        .await
+    {
+        Ok(stats) => (stats, None),
+        Err(StatsError::Unavailable(why)) => {
+            tracing::warn!(why, "a link is shown without its clicks");
+            metrics::counts_missing();
+            (LinkStats::default(), Some(UNAVAILABLE))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let top = |values: &ByValue, word: fn(&str) -> &str| Labels::new(values, word).top(TOP);
+    Ok(Json(UrlReply {
+        error: 0,
+        id: link.id,
+        data: Data {
+            clicks: stats.totals.clicks,
+            unique_clicks: stats.totals.unique_clicks,
+            top_countries: top(&stats.by.country, label::country),
+            top_referrers: top(&stats.by.referrer, label::referrer),
+            top_browsers: top(&stats.by.browser, label::unknown),
+            top_os: top(&stats.by.os, label::unknown),
+            social_count: SocialCount {
+                facebook: from_any(&stats.by.referrer, &FACEBOOK),
+                twitter: from_any(&stats.by.referrer, &TWITTER),
+                instagram: from_any(&stats.by.referrer, &INSTAGRAM),
+            },
+        },
+        details: Details {
+            id: link.id,
+            alias: link.slug.to_string(),
+            shorturl: link.short_url(),
+            longurl: link.content.destination,
+            title: link.content.title,
+            description: link.content.description,
+            location: BTreeMap::new(),
+            device: BTreeMap::new(),
+            expiry: link.content.expires_at.map(date::format),
+            date: date::format(link.created_at),
+        },
+        stats: missing,
+    }))
+}
+
+fn from_any(referrers: &ByValue, hosts: &[&str]) -> u64 {
+    let of = |host: &str| {
+        hosts.iter().any(|h| {
+            host.strip_suffix(h)
+                .is_some_and(|below| below.is_empty() || below.ends_with('.'))
+        })
+    };
+    referrers
+        .iter()
+        .filter(|(host, _)| of(host))
+        .map(|(_, clicks)| clicks)
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_its_domain_and_what_is_below_it() {
+        let referrers: ByValue = [
+            ("facebook.com", 1),
+            ("l.facebook.com", 2),
+            ("notfacebook.com", 4),
+            ("t.co", 8),
+            ("att.co", 16),
+        ]
+        .map(|(host, clicks)| (host.to_owned(), clicks))
+        .into();
+        assert_eq!(from_any(&referrers, &FACEBOOK), 3);
+        assert_eq!(from_any(&referrers, &TWITTER), 8);
+    }
+}

@@ -1,0 +1,627 @@
+//! `GET /url/:id/stats`: counts by day or hour with every breakdown, or the visits themselves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::CONTENT_TYPE;
+use jiff::ToSpan as _;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
+use super::export::csv_line;
+use super::reply::Failure;
+use super::request::{Id, Query};
+use crate::app::App;
+use crate::domain::country;
+use crate::domain::date::{self, When};
+use crate::domain::field::FieldError;
+use crate::domain::key::Scope;
+use crate::error::ApiError;
+use crate::middleware::Caller;
+use crate::stats::{Bots, ByValue, Event, EventPage, LinkStats, Range, Step};
+use crate::store::links;
+
+/// Largest page of events.
+const MAX_EVENTS: i64 = 1000;
+
+/// Events a page when none are asked for.
+const DEFAULT_EVENTS: i64 = 100;
+
+/// Most events of one stream: more than a link will ever have.
+const MAX_STREAMED: i64 = 1_000_000_000_000;
+
+/// Longest name of a time zone.
+const MAX_ZONE: usize = 64;
+
+/// `GET /url/:id/stats`
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct StatsReply {
+    #[schema(example = 0)]
+    error: u8,
+    data: Counts,
+}
+
+/// Counts of a range.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Counts {
+    total_clicks: u64,
+    unique_clicks: u64,
+    /// One entry a day that has clicks; with `granularity=day`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    daily: Option<Vec<Bucket>>,
+    /// One entry an hour that has clicks; with `granularity=hour`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hourly: Option<Vec<Bucket>>,
+    /// By name of the country, `Unknown` without one.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    by_country: Labels<u64>,
+    #[schema(value_type = BTreeMap<String, u64>)]
+    by_region: Labels<u64>,
+    #[schema(value_type = BTreeMap<String, u64>)]
+    by_city: Labels<u64>,
+    /// desktop, mobile, tablet, bot, other.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    by_device: Labels<u64>,
+    #[schema(value_type = BTreeMap<String, u64>)]
+    by_os: Labels<u64>,
+    #[schema(value_type = BTreeMap<String, u64>)]
+    by_browser: Labels<u64>,
+    #[schema(value_type = BTreeMap<String, u64>)]
+    by_language: Labels<u64>,
+    #[schema(value_type = BTreeMap<String, u64>)]
+    by_referrer: Labels<u64>,
+    /// Clicks without the parameter are left out here and below.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    by_utm_source: Labels<u64>,
+    #[schema(value_type = BTreeMap<String, u64>)]
+    by_utm_medium: Labels<u64>,
+    #[schema(value_type = BTreeMap<String, u64>)]
+    by_utm_campaign: Labels<u64>,
+    #[schema(value_type = BTreeMap<String, u64>)]
+    by_utm_term: Labels<u64>,
+    #[schema(value_type = BTreeMap<String, u64>)]
+    by_utm_content: Labels<u64>,
+}
+
+/// A day (`YYYY-MM-DD`) or hour (`YYYY-MM-DD HH:00:00`) of the time zone asked for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Bucket {
+    date: String,
+    clicks: u64,
+    unique_clicks: u64,
+}
+
+/// `granularity=event`
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EventsReply {
+    #[schema(example = 0)]
+    error: u8,
+    data: Events,
+}
+
+/// A page of visits, and the counts of the whole range beside it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Events {
+    total_clicks: u64,
+    unique_clicks: u64,
+    events: Vec<Visit>,
+    /// Send it as `cursor` for the next page; `null` on the last.
+    next_cursor: Option<String>,
+}
+
+/// One visit.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Visit {
+    id: String,
+    /// ISO 8601, UTC, milliseconds.
+    timestamp: String,
+    /// ISO 3166 code, or empty.
+    country: String,
+    region: String,
+    city: String,
+    device: String,
+    os: String,
+    browser: String,
+    language: String,
+    referrer: String,
+    utm_source: String,
+    utm_medium: String,
+    utm_campaign: String,
+    utm_term: String,
+    utm_content: String,
+    is_unique: bool,
+    is_bot: bool,
+    is_scan: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Granularity {
+    Day,
+    Hour,
+    Event,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Json,
+    Ndjson,
+    Csv,
+}
+
+/// What a call asks.
+#[derive(Debug)]
+struct Question {
+    range: Range,
+    granularity: Granularity,
+    bots: Bots,
+    format: Format,
+    cursor: Option<String>,
+    limit: i64,
+}
+
+/// Statistics of a link.
+#[utoipa::path(get, path = "/api/url/{id}/stats", tag = "Links", params(
+    ("id" = i64, Path),
+    ("from" = Option<String>, Query, description = "first day, inclusive; open when absent"),
+    ("to" = Option<String>, Query, description = "last day, inclusive; open when absent"),
+    ("granularity" = Option<String>, Query, description = "day (default), hour or event"),
+    ("tz" = Option<String>, Query, description = "time zone of days and hours, UTC when absent"),
+    ("bots" = Option<String>, Query, description = "exclude (default), include or only"),
+    ("cursor" = Option<String>, Query, description = "next_cursor of the page before (event)"),
+    ("limit" = Option<i64>, Query, description = "events a page, 1 to 1000, 100 when absent; of a stream: at most so many (event)"),
+    ("format" = Option<String>, Query, description = "json (default), ndjson or csv; the latter two stream all events"),
+), responses((status = 200, body = StatsReply), (status = 503, body = super::reply::ErrorReply)))]
+pub(super) async fn stats(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    id: Id,
+    query: Query,
+) -> Result<Response, Failure> {
+    caller.need(Scope::Read)?;
+    let id = id.of("link")?;
+    let workspace = caller.workspace();
+    let question = question(&query)?;
+    links::get(&app.store, workspace, id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("link", id))?;
+    let place = (workspace.cast_unsigned(), id.cast_unsigned());
+    match (question.granularity, question.format) {
+        (Granularity::Event, Format::Json) => events(&app, place, &question).await,
+        (Granularity::Event, _) => streamed(app, place, question).await,
+        (Granularity::Day, _) => counts(&app, place, &question, Step::Day).await,
+        (Granularity::Hour, _) => counts(&app, place, &question, Step::Hour).await,
+    }
+}
+
+async fn counts(
+    app: &App,
+    (workspace, link): (u64, u64),
+    question: &Question,
+    step: Step,
+) -> Result<Response, Failure> {
+    let stats = app
+        .stats
+        .link(workspace, link, &question.range, question.bots, step)
+        .await?;
+    let LinkStats { totals, series, by } = stats;
+    let series: Vec<Bucket> = series
+        .into_iter()
+        .map(|bucket| Bucket {
+            date: bucket.start,
+            clicks: bucket.totals.clicks,
+            unique_clicks: bucket.totals.unique_clicks,
+        })
+        .collect();
+    let (daily, hourly) = match step {
+        Step::Day => (Some(series), None),
+        Step::Hour => (None, Some(series)),
+    };
+    let data = Counts {
+        total_clicks: totals.clicks,
+        unique_clicks: totals.unique_clicks,
+        daily,
+        hourly,
+        by_country: Labels::new(&by.country, label::country),
+        by_region: Labels::new(&by.region, label::unknown),
+        by_city: Labels::new(&by.city, label::unknown),
+        by_device: Labels::new(&by.device, label::device),
+        by_os: Labels::new(&by.os, label::unknown),
+        by_browser: Labels::new(&by.browser, label::unknown),
+        by_language: Labels::new(&by.language, label::unknown),
+        by_referrer: Labels::new(&by.referrer, label::referrer),
+        by_utm_source: Labels::of_known(&by.utm_source),
+        by_utm_medium: Labels::of_known(&by.utm_medium),
+        by_utm_campaign: Labels::of_known(&by.utm_campaign),
+        by_utm_term: Labels::of_known(&by.utm_term),
+        by_utm_content: Labels::of_known(&by.utm_content),
+    };
+    Ok(Json(StatsReply { error: 0, data }).into_response())
+}
+
+async fn events(
+    app: &App,
+    (workspace, link): (u64, u64),
+    question: &Question,
+) -> Result<Response, Failure> {
+    let Question {
+        range,
+        bots,
+        cursor,
+        ..
+    } = question;
+    let limit = usize::try_from(question.limit).unwrap_or(1);
+    let page = app
+        .stats
+        .events(workspace, link, range, *bots, cursor.as_deref(), limit)
+        .await?;
+    let totals = app.stats.totals_in(workspace, link, range, *bots).await?;
+    let data = Events {
+        total_clicks: totals.clicks,
+        unique_clicks: totals.unique_clicks,
+        events: page.events.into_iter().map(Visit::from).collect(),
+        next_cursor: page.next_cursor,
+    };
+    Ok(Json(EventsReply { error: 0, data }).into_response())
+}
+
+/// All events from the cursor on, page by page. The first page is read before the answer begins, so that an error is
+/// still one; a later one breaks the answer off.
+async fn streamed(
+    app: Arc<App>,
+    (workspace, link): (u64, u64),
+    question: Question,
+) -> Result<Response, Failure> {
+    let format = question.format;
+    let head = match format {
+        Format::Csv => csv_line(&VISIT_COLUMNS.map(str::to_owned)),
+        Format::Json | Format::Ndjson => String::new(),
+    };
+    let first = next_page(
+        &app,
+        (workspace, link),
+        &question,
+        question.cursor.as_deref(),
+        question.limit,
+    )
+    .await?;
+    let state = (app, question, Some(first), head);
+    let lines = stream::try_unfold(
+        state,
+        move |(app, mut question, page, mut text)| async move {
+            let Some(page) = page else {
+                return Ok::<_, ApiError>(None);
+            };
+            question.limit -= i64::try_from(page.events.len()).unwrap_or(0);
+            for event in page.events {
+                text.push_str(&line(format, &Visit::from(event)));
+            }
+            let next = match page.next_cursor {
+                Some(cursor) if question.limit > 0 => Some(
+                    next_page(
+                        &app,
+                        (workspace, link),
+                        &question,
+                        Some(&cursor),
+                        question.limit,
+                    )
+                    .await?,
+                ),
+                _ => None,
+            };
+            Ok(Some((
+                Bytes::from(text),
+                (app, question, next, String::new()),
+            )))
+        },
+    );
+    let kind = match format {
+        Format::Csv => "text/csv; charset=utf-8",
+        Format::Json | Format::Ndjson => "application/x-ndjson",
+    };
+    Ok(([(CONTENT_TYPE, kind)], Body::from_stream(lines)).into_response())
+}
+
+async fn next_page(
+    app: &App,
+    (workspace, link): (u64, u64),
+    question: &Question,
+    cursor: Option<&str>,
+    left: i64,
+) -> Result<EventPage, ApiError> {
+    let limit = usize::try_from(left.min(MAX_EVENTS)).unwrap_or(1);
+    let Question { range, bots, .. } = question;
+    Ok(app
+        .stats
+        .events(workspace, link, range, *bots, cursor, limit)
+        .await?)
+}
+
+fn line(format: Format, visit: &Visit) -> String {
+    match format {
+        Format::Csv => csv_line(&visit.columns()),
+        Format::Json | Format::Ndjson => {
+            let mut text = serde_json::json!(visit).to_string();
+            text.push('\n');
+            text
+        }
+    }
+}
+
+fn question(query: &Query) -> Result<Question, FieldError> {
+    let granularity = query.word(
+        "granularity",
+        &[
+            ("day", Granularity::Day),
+            ("hour", Granularity::Hour),
+            ("event", Granularity::Event),
+        ],
+        Granularity::Day,
+    )?;
+    let format = query.word(
+        "format",
+        &[
+            ("json", Format::Json),
+            ("ndjson", Format::Ndjson),
+            ("csv", Format::Csv),
+        ],
+        Format::Json,
+    )?;
+    if format != Format::Json && granularity != Granularity::Event {
+        return Err(FieldError::new(
+            "format",
+            "must be json unless granularity is event",
+        ));
+    }
+    let bots = query.word(
+        "bots",
+        &[
+            ("exclude", Bots::Exclude),
+            ("include", Bots::Include),
+            ("only", Bots::Only),
+        ],
+        Bots::Exclude,
+    )?;
+    let (default, max) = match format {
+        Format::Json => (DEFAULT_EVENTS, MAX_EVENTS),
+        Format::Ndjson | Format::Csv => (MAX_STREAMED, MAX_STREAMED),
+    };
+    Ok(Question {
+        range: range(query)?,
+        granularity,
+        bots,
+        format,
+        cursor: query.text("cursor").map(str::to_owned),
+        limit: query.number("limit", default, (1, max))?,
+    })
+}
+
+fn range(query: &Query) -> Result<Range, FieldError> {
+    let tz = match query.text("tz") {
+        None => TimeZone::UTC,
+        Some(name) if name.len() > MAX_ZONE => return Err(no_zone()),
+        Some(name) => TimeZone::get(name).map_err(|_| no_zone())?,
+    };
+    let from_ms = match instant(query, "from")? {
+        None => None,
+        Some(When::Instant(ms)) => Some(ms),
+        Some(When::Day(day)) => Some(start_of("from", day, &tz)?),
+    };
+    let to_ms = match instant(query, "to")? {
+        None => None,
+        // Inclusive, to the millisecond.
+        Some(When::Instant(ms)) => Some(ms.saturating_add(1)),
+        Some(When::Day(day)) => {
+            let after = day
+                .checked_add(1.day())
+                .map_err(|_| FieldError::new("to", "is too far ahead"))?;
+            Some(start_of("to", after, &tz)?)
+        }
+    };
+    if let (Some(from), Some(to)) = (from_ms, to_ms)
+        && from >= to
+    {
+        return Err(FieldError::new("from", "must not be after to"));
+    }
+    Ok(Range { from_ms, to_ms, tz })
+}
+
+fn no_zone() -> FieldError {
+    FieldError::new("tz", "must be a time zone's name, e.g. Europe/Berlin")
+}
+
+/// A `+` of an offset that was not escaped has become a space.
+fn instant(query: &Query, name: &str) -> Result<Option<When>, FieldError> {
+    let Some(text) = query.text(name) else {
+        return Ok(None);
+    };
+    let offset = text
+        .get(10..)
+        .and_then(|time| time.get(1..))
+        .is_some_and(|time| time.contains(' '));
+    let text = if offset {
+        let (start, end) = text.rsplit_once(' ').unwrap_or((text, ""));
+        format!("{start}+{end}")
+    } else {
+        text.to_owned()
+    };
+    When::parse(name, &text).map(Some)
+}
+
+fn start_of(field: &str, day: Date, tz: &TimeZone) -> Result<i64, FieldError> {
+    day.to_zoned(tz.clone())
+        .map(|start| start.timestamp().as_millisecond())
+        .map_err(|_| FieldError::new(field, "is too far away"))
+}
+
+/// Counts by label, most frequent first, then by label. JSON objects have no order, but people read them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Labels<V>(Vec<(String, V)>);
+
+impl Labels<u64> {
+    /// Each value under its label; values with the same label are added up.
+    pub(super) fn new(values: &ByValue, label: fn(&str) -> &str) -> Self {
+        let mut labelled: BTreeMap<String, u64> = BTreeMap::new();
+        for (value, clicks) in values {
+            *labelled.entry(label(value).to_owned()).or_default() += clicks;
+        }
+        let mut list: Vec<(String, u64)> = labelled.into_iter().collect();
+        list.sort_by(|(a_name, a), (b_name, b)| b.cmp(a).then_with(|| a_name.cmp(b_name)));
+        Self(list)
+    }
+
+    /// Without the clicks that have no value.
+    fn of_known(values: &ByValue) -> Self {
+        let mut labels = Self::new(values, label::same);
+        labels.0.retain(|(name, _)| !name.is_empty());
+        labels
+    }
+
+    /// The first `count`, with counts as texts.
+    pub(super) fn top(self, count: usize) -> Labels<String> {
+        Labels(
+            self.0
+                .into_iter()
+                .take(count)
+                .map(|(name, clicks)| (name, clicks.to_string()))
+                .collect(),
+        )
+    }
+}
+
+impl<V: Serialize> Serialize for Labels<V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// This dialect's words for values.
+pub(super) mod label {
+    /// Name of a country.
+    pub(in super::super) fn country(code: &str) -> &str {
+        super::country::name(code)
+    }
+
+    /// Host of a referrer.
+    pub(in super::super) fn referrer(host: &str) -> &str {
+        if host.is_empty() {
+            "Direct, email and other"
+        } else {
+            host
+        }
+    }
+
+    /// A value that may not be known.
+    pub(in super::super) fn unknown(value: &str) -> &str {
+        if value.is_empty() { "Unknown" } else { value }
+    }
+
+    pub(super) fn device(value: &str) -> &str {
+        if value.is_empty() { "other" } else { value }
+    }
+
+    pub(super) fn same(value: &str) -> &str {
+        value
+    }
+}
+
+const VISIT_COLUMNS: [&str; 18] = [
+    "id",
+    "timestamp",
+    "country",
+    "region",
+    "city",
+    "device",
+    "os",
+    "browser",
+    "language",
+    "referrer",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+    "is_unique",
+    "is_bot",
+    "is_scan",
+];
+
+impl Visit {
+    fn columns(&self) -> [String; 18] {
+        [
+            self.id.clone(),
+            self.timestamp.clone(),
+            self.country.clone(),
+            self.region.clone(),
+            self.city.clone(),
+            self.device.clone(),
+            self.os.clone(),
+            self.browser.clone(),
+            self.language.clone(),
+            self.referrer.clone(),
+            self.utm_source.clone(),
+            self.utm_medium.clone(),
+            self.utm_campaign.clone(),
+            self.utm_term.clone(),
+            self.utm_content.clone(),
+            self.is_unique.to_string(),
+            self.is_bot.to_string(),
+            self.is_scan.to_string(),
+        ]
+    }
+}
+
+impl From<Event> for Visit {
+    fn from(event: Event) -> Self {
+        Self {
+            id: event.id,
+            timestamp: date::format_iso(event.time_ms),
+            country: event.country,
+            region: event.region,
+            city: event.city,
+            device: event.device,
+            os: event.os,
+            browser: event.browser,
+            language: event.language,
+            referrer: event.referrer,
+            utm_source: event.utm_source,
+            utm_medium: event.utm_medium,
+            utm_campaign: event.utm_campaign,
+            utm_term: event.utm_term,
+            utm_content: event.utm_content,
+            is_unique: event.is_unique,
+            is_bot: event.is_bot,
+            is_scan: event.is_scan,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_add_up_and_fall() {
+        let values: ByValue = [("", 2), ("Unknown", 3), ("CA", 4), ("AT", 4)]
+            .map(|(v, n)| (v.to_owned(), n))
+            .into();
+        let labels = Labels::new(&values, label::unknown);
+        assert_eq!(
+            serde_json::to_string(&labels).expect("json"),
+            r#"{"Unknown":5,"AT":4,"CA":4}"#
+        );
+        assert_eq!(
+            serde_json::to_string(&labels.top(1)).expect("json"),
+            r#"{"Unknown":"5"}"#
+        );
+        assert_eq!(Labels::new(&values, label::country).0[1].0, "Austria");
+        assert_eq!(Labels::of_known(&values).0.len(), 3);
+    }
+}

@@ -1,0 +1,109 @@
+//! Slugs that owners choose and slugs we draw.
+//!
+//! An owner may choose any legal [`Slug`] that is not reserved: letters, marks and digits of any script and `- _ . /`,
+//! up to 255 bytes. OpenMyLink narrows that no further: its samples show only letters and hyphens, but its users move
+//! in with aliases of all kinds, and a link that was printed must keep its path.
+
+use schemas::slug::Slug;
+
+use super::field::FieldError;
+
+/// Characters of drawn slugs: none that is taken for another (`0 O`, `1 l I`).
+const ALPHABET: &[u8; 57] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+
+/// Length of a drawn slug: 57^7 ≈ 2·10^12 of them, so that guessing finds nothing and a collision is rare even among
+/// hundreds of millions.
+pub const LENGTH: usize = 7;
+
+/// A slug an owner chose for `field`. Space around it is cut off.
+///
+/// # Errors
+/// Not legal, or one of our own paths.
+pub fn custom(field: &str, text: &str) -> Result<Slug, FieldError> {
+    let slug = Slug::parse(text.trim()).map_err(|e| FieldError::new(field, e.to_string()))?;
+    if slug.is_reserved() {
+        return Err(FieldError::new(
+            field,
+            format!(
+                "'{slug}' is reserved: it must not begin with qr/, r/, u/, dashboard/ or .well-known/ nor be robots.txt or favicon.ico"
+            ),
+        ));
+    }
+    Ok(slug)
+}
+
+/// A random slug of `length` characters with upper and lower case in it, so that case is seen to matter.
+///
+/// # Errors
+/// The system has no randomness.
+pub fn random(length: usize) -> Result<Slug, getrandom::Error> {
+    loop {
+        let text = draw(length)?;
+        let mixed = text.bytes().any(|b| b.is_ascii_lowercase())
+            && text.bytes().any(|b| b.is_ascii_uppercase());
+        if let (true, Ok(slug)) = (mixed, Slug::parse(&text)) {
+            return Ok(slug);
+        }
+    }
+}
+
+fn draw(length: usize) -> Result<String, getrandom::Error> {
+    let mut text = String::with_capacity(length);
+    let mut bytes = [0; 32];
+    while text.len() < length {
+        getrandom::fill(&mut bytes)?;
+        for byte in bytes {
+            // Bytes beyond the last whole multiple are dropped: each character is equally likely.
+            if text.len() < length
+                && usize::from(byte) < 256 - 256 % ALPHABET.len()
+                && let Some(c) = ALPHABET.get(usize::from(byte) % ALPHABET.len())
+            {
+                text.push(char::from(*c));
+            }
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drawn_slugs_are_mixed_case_unambiguous_and_differ() {
+        let slugs: std::collections::BTreeSet<_> =
+            (0..500).map(|_| random(LENGTH).expect("random")).collect();
+        assert_eq!(slugs.len(), 500);
+        for slug in slugs {
+            let text = slug.as_str();
+            assert_eq!(text.len(), LENGTH);
+            assert!(!text.contains(['0', 'O', '1', 'l', 'I']), "{text}");
+            assert_ne!(text, text.to_lowercase());
+            assert_ne!(text, text.to_uppercase());
+        }
+    }
+
+    #[test]
+    fn reserved_and_illegal_slugs_are_refused_by_name() {
+        assert_eq!(
+            custom("custom", " spring-sale ").expect("legal").as_str(),
+            "spring-sale"
+        );
+        for bad in [
+            "",
+            " ",
+            "qr/x",
+            "r/x",
+            "u/me",
+            "robots.txt",
+            "a b",
+            "a//b",
+            "a\0",
+            "../x",
+            "/x",
+        ] {
+            let error = custom("custom", bad).expect_err(bad);
+            assert!(error.to_string().starts_with("custom "), "{error}");
+        }
+    }
+}

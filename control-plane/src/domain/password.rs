@@ -1,0 +1,69 @@
+//! Passwords of people: argon2id, never kept in any other form.
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+
+use super::field::FieldError;
+
+/// Shortest password in characters.
+pub const MIN_CHARACTERS: usize = 8;
+
+/// Longest password in bytes: hashing time must not be the caller's choice.
+pub const MAX_BYTES: usize = 1024;
+
+/// Checks the rules for a new password.
+///
+/// # Errors
+/// Too short or too long.
+pub fn check(field: &str, password: &str) -> Result<(), FieldError> {
+    if password.chars().count() < MIN_CHARACTERS {
+        return Err(FieldError::new(
+            field,
+            format!("must be at least {MIN_CHARACTERS} characters long"),
+        ));
+    }
+    if password.len() > MAX_BYTES {
+        return Err(FieldError::new(
+            field,
+            format!("must be at most {MAX_BYTES} bytes long"),
+        ));
+    }
+    Ok(())
+}
+
+/// The argon2id hash with a fresh salt, in PHC form. Takes tens of milliseconds: not on a thread that serves.
+///
+/// # Errors
+/// The system has no randomness.
+pub fn hash(password: &str) -> anyhow::Result<String> {
+    let hash: PasswordHash = Argon2::default()
+        .hash_password(password.as_bytes())
+        .map_err(|e| anyhow::anyhow!("cannot hash a password: {e}"))?;
+    Ok(hash.to_string())
+}
+
+/// Whether `password` is the one behind `hash`.
+pub fn verify(password: &str, hash: &str) -> bool {
+    PasswordHash::new(hash).is_ok_and(|hash| {
+        Argon2::default()
+            .verify_password(password.as_bytes(), &hash)
+            .is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_right_password_opens() {
+        let stored = hash("correct horse").expect("hashed");
+        assert!(stored.starts_with("$argon2id$"), "{stored}");
+        assert!(verify("correct horse", &stored));
+        assert!(!verify("correct horsf", &stored));
+        assert!(!verify("correct horse", "not a hash"));
+        assert!(check("password", "1234567").is_err());
+        assert!(check("password", &"x".repeat(2000)).is_err());
+    }
+}

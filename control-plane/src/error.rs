@@ -1,0 +1,118 @@
+//! The one error of the API. Each dialect has one rendering of it.
+
+use schemas::feed::MAX_LINKS_PER_CHANGE;
+
+use crate::domain::field::FieldError;
+use crate::domain::key::Scope;
+use crate::stats::StatsError;
+
+/// Why a call failed. What [`Self::Internal`] holds is logged and never sent.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// A field breaks a rule.
+    #[error("{0}")]
+    Field(#[from] FieldError),
+    /// The slug belongs to another link.
+    #[error("Custom alias '{0}' is already in use")]
+    AliasTaken(String),
+    /// No such thing in this workspace.
+    #[error("{what} '{id}' does not exist")]
+    NotFound {
+        /// What was asked for.
+        what: &'static str,
+        /// By which id.
+        id: String,
+    },
+    /// The plan allows no more links.
+    #[error("the plan allows {0} links, delete some or change the plan")]
+    LinkLimit(i64),
+    /// More links than one transaction may change.
+    #[error("urls must hold 1 to {MAX_LINKS_PER_CHANGE} links, not {0}")]
+    TooManyLinks(usize),
+    /// No usable key.
+    #[error("{0}")]
+    Key(#[from] KeyRefusal),
+    /// The key may not do this.
+    #[error("this API key lacks the scope '{0}'")]
+    Forbidden(Scope),
+    /// The key would give away more than it has.
+    #[error("a key cannot give scopes or a rate it does not have itself")]
+    Escalation,
+    /// No such path.
+    #[error("no such endpoint")]
+    UnknownPath,
+    /// Another method.
+    #[error("this endpoint does not take this method")]
+    Method,
+    /// The body is longer than this many bytes.
+    #[error("the body must be at most {0} bytes long")]
+    TooLarge(usize),
+    /// The body did not come in time.
+    #[error("the body did not arrive in time")]
+    TooSlow,
+    /// The body is not JSON.
+    #[error("the body is not JSON: {0}")]
+    NotJson(String),
+    /// Too many calls; seconds until the next may succeed.
+    #[error("too many requests, try again in {retry_after} s")]
+    TooMany {
+        /// Whole seconds.
+        retry_after: i64,
+    },
+    /// Statistics cannot be had, or were asked for wrongly.
+    #[error("{0}")]
+    Stats(#[from] StatsError),
+    /// Ours.
+    #[error("internal error")]
+    Internal(#[from] anyhow::Error),
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Internal(anyhow::Error::new(error).context("the link database failed"))
+    }
+}
+
+impl ApiError {
+    /// No such thing in this workspace.
+    pub fn not_found(what: &'static str, id: impl ToString) -> Self {
+        Self::NotFound {
+            what,
+            id: id.to_string().chars().take(80).collect(),
+        }
+    }
+
+    /// A field breaks a rule.
+    pub fn field(field: &str, problem: impl Into<String>) -> Self {
+        Self::Field(FieldError::new(field, problem))
+    }
+}
+
+/// Why a key is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyRefusal {
+    /// None was sent.
+    #[error("an API key is needed: send it as 'Authorization: Bearer KEY'")]
+    Missing,
+    /// Not one of ours.
+    #[error("this API key is not known")]
+    Unknown,
+    /// Revoked or replaced.
+    #[error("this API key has been revoked")]
+    Revoked,
+    /// Its time is over.
+    #[error("this API key has expired")]
+    Expired,
+}
+
+impl KeyRefusal {
+    /// For the metric.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Unknown => "unknown",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What every dialect does with links: the rules of [`crate::domain`] and the database together.
+
+use schemas::host::Host;
+use schemas::slug::{Slug, lookup_key};
+
+use crate::app::App;
+use crate::domain::destination::Destination;
+use crate::domain::field::FieldError;
+use crate::domain::link::{Content, Edit};
+use crate::error::ApiError;
+use crate::store::domains::{self, Domain};
+use crate::store::links::{self, Added, Inserted, Link, NewLink, Together, WriteError};
+
+/// What a caller wants of a new link, or of a changed one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wish {
+    /// The slug; `None`: a random one, or the one it has.
+    pub(crate) slug: Option<Slug>,
+    /// The domain, with or without scheme; `None`: the default one, or the one it has.
+    pub(crate) domain: Option<String>,
+    /// Everything else.
+    pub(crate) edit: Edit,
+}
+
+/// Adds one link.
+pub(crate) async fn add(app: &App, workspace: i64, wish: Wish) -> Result<Link, ApiError> {
+    let mut added = add_all(app, workspace, vec![Ok(wish)], Together::AllOrNothing).await?;
+    added.pop().unwrap_or_else(|| {
+        Err(ApiError::Internal(anyhow::anyhow!(
+            "one link went in, none came out"
+        )))
+    })
+}
+
+/// Adds links in one transaction and says of each what became of it. Wishes that are wrong already stay so.
+pub(crate) async fn add_all(
+    app: &App,
+    workspace: i64,
+    wishes: Vec<Result<Wish, ApiError>>,
+    together: Together,
+) -> Result<Vec<Result<Link, ApiError>>, ApiError> {
+    let loops = own_hosts(app, wishes.iter().flatten()).await?;
+    let mut results: Vec<Option<Result<Link, ApiError>>> = Vec::with_capacity(wishes.len());
+    let mut checked: Vec<(usize, Option<Domain>, Wish, Content)> = Vec::new();
+    for (place, wish) in wishes.into_iter().enumerate() {
+        let ready = match wish {
+            Ok(wish) => prepare(app, workspace, &loops, wish).await,
+            Err(error) => Err(error),
+        };
+        match ready {
+            Ok((domain, wish, content)) => {
+                checked.push((place, domain, wish, content));
+                results.push(None);
+            }
+            Err(error) => results.push(Some(Err(error))),
+        }
+    }
+    let hopeless = together == Together::AllOrNothing && results.iter().any(Option::is_some);
+    if !checked.is_empty() && !hopeless {
+        let new = checked.iter().map(|(_, domain, wish, content)| NewLink {
+            domain: domain.as_ref().unwrap_or(&app.default_domain),
+            slug: wish.slug.clone(),
+            content: content.clone(),
+        });
+        let Inserted {
+            results: added,
+            stored,
+        } = links::insert(
+            &app.store,
+            workspace,
+            new.collect(),
+            together,
+            app.clock.now_ms(),
+        )
+        .await?;
+        for ((place, ..), added) in checked.iter().zip(added) {
+            let result = match added {
+                Added::Link(link) if stored => Ok(*link),
+                Added::Link(_) => continue,
+                Added::Taken(slug) => Err(ApiError::AliasTaken(slug.to_string())),
+                Added::Refused(error) => Err(error.into()),
+            };
+            if let Some(slot) = results.get_mut(*place) {
+                *slot = Some(result);
+            }
+        }
+    }
+    let undone = || {
+        ApiError::field(
+            "atomic",
+            "is set and another link of this call cannot be added, so this one was not added either",
+        )
+    };
+    Ok(results
+        .into_iter()
+        .map(|result| result.unwrap_or_else(|| Err(undone())))
+        .collect())
+}
+
+/// Changes one link.
+pub(crate) async fn update(
+    app: &App,
+    workspace: i64,
+    id: i64,
+    wish: Wish,
+) -> Result<Link, ApiError> {
+    let loops = own_hosts(app, std::iter::once(&wish)).await?;
+    check_loops(app, &loops, &wish.edit)?;
+    let domain = match &wish.domain {
+        None => None,
+        Some(text) => Some(
+            usable_domain(app, workspace, text)
+                .await?
+                .unwrap_or_else(|| app.default_domain.clone()),
+        ),
+    };
+    let now_ms = app.clock.now_ms();
+    links::update(
+        &app.store,
+        (workspace, id),
+        &wish.edit,
+        (domain.as_ref(), wish.slug),
+        now_ms,
+    )
+    .await
+    .map_err(|error| match error {
+        WriteError::NotFound => ApiError::not_found("link", id),
+        other => other.into(),
+    })
+}
+
+/// Deletes one link.
+pub(crate) async fn delete(app: &App, workspace: i64, id: i64) -> Result<(), ApiError> {
+    links::delete(&app.store, (workspace, id), app.clock.now_ms())
+        .await
+        .map_err(|error| match error {
+            WriteError::NotFound => ApiError::not_found("link", id),
+            other => other.into(),
+        })
+}
+
+/// The workspace's link of this full short URL, with or without scheme.
+pub(crate) async fn by_short_url(app: &App, workspace: i64, short: &str) -> Result<Link, ApiError> {
+    let missing = || ApiError::not_found("link", short);
+    let rest = short
+        .trim()
+        .split_once("://")
+        .map_or(short.trim(), |(_, rest)| rest);
+    let (host, path) = rest.split_once('/').ok_or_else(missing)?;
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let slug = lookup_key(path).map_err(|_| missing())?;
+    let domain = match Host::parse(host).map_err(|_| missing())? {
+        Host::Default => app.default_domain.id,
+        Host::Name(name) => {
+            domains::by_host(&app.store, &name)
+                .await?
+                .ok_or_else(missing)?
+                .id
+        }
+    };
+    // The exact form wins, else one trailing slash is ignored: as visitors have it.
+    for slug in [&*slug, slug.strip_suffix('/').unwrap_or(&slug)] {
+        if let Some(link) = links::by_slug(&app.store, workspace, domain, slug).await? {
+            return Ok(link);
+        }
+    }
+    Err(missing())
+}
+
+async fn prepare(
+    app: &App,
+    workspace: i64,
+    loops: &[String],
+    wish: Wish,
+) -> Result<(Option<Domain>, Wish, Content), ApiError> {
+    if wish.edit.destination.is_none() {
+        return Err(ApiError::field("url", "is required"));
+    }
+    check_loops(app, loops, &wish.edit)?;
+    let mut content = Content::default();
+    content.apply(&wish.edit)?;
+    let domain = match &wish.domain {
+        None => None,
+        Some(text) => usable_domain(app, workspace, text).await?,
+    };
+    Ok((domain, wish, content))
+}
+
+/// The live domain of this text that the workspace may use; `None` for the default one.
+async fn usable_domain(app: &App, workspace: i64, text: &str) -> Result<Option<Domain>, ApiError> {
+    let refuse = || {
+        let shown: String = text.chars().take(80).collect();
+        ApiError::field(
+            "domain",
+            format!("'{shown}' is not a live domain of this workspace"),
+        )
+    };
+    let lower = text.trim().to_ascii_lowercase();
+    let host = lower
+        .strip_prefix("https://")
+        .or_else(|| lower.strip_prefix("http://"))
+        .unwrap_or(&lower);
+    match Host::parse(host.trim_end_matches('/')).map_err(|_| refuse())? {
+        Host::Default if app.default_domain.host == "localhost" => Ok(None),
+        Host::Default => Err(refuse()),
+        Host::Name(name) if name == app.default_domain.host => Ok(None),
+        Host::Name(name) => domains::by_host(&app.store, &name)
+            .await?
+            .filter(|d| d.is_live && d.workspace_id.is_none_or(|owner| owner == workspace))
+            .map(Some)
+            .ok_or_else(refuse),
+    }
+}
+
+/// Hosts among all destinations that are domains of ours: one question for a whole call.
+async fn own_hosts<'a>(
+    app: &App,
+    wishes: impl Iterator<Item = &'a Wish>,
+) -> Result<Vec<String>, ApiError> {
+    let mut hosts: Vec<String> = wishes
+        .flat_map(|wish| wish.edit.urls().filter_map(|(_, url)| url.host()))
+        .collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    Ok(domains::known(&app.store, &hosts).await?)
+}
+
+fn check_loops(app: &App, own_hosts: &[String], edit: &Edit) -> Result<(), FieldError> {
+    for (field, url) in edit.urls() {
+        if is_ours(app, own_hosts, url) {
+            return Err(FieldError::new(
+                field,
+                "must not lead back to a short domain of ours",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn is_ours(app: &App, own_hosts: &[String], url: &Destination) -> bool {
+    url.is_address_of(&app.own_address) || url.host().is_some_and(|host| own_hosts.contains(&host))
+}
+
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::NotFound => Self::not_found("link", ""),
+            WriteError::Taken(slug) => Self::AliasTaken(slug.to_string()),
+            WriteError::Refused(error) => error.into(),
+            WriteError::Limit(limit) => Self::LinkLimit(limit),
+            WriteError::Failed(error) => Self::Internal(error),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Calls a minute, per key and, for calls without a valid key, per client address.
+//!
+//! A window begins with its first call and lasts a minute, rounded to whole seconds, so that `X-RateLimit-Reset` is the
+//! very second at which calls succeed again. Refused calls neither extend it nor count against the next one.
+//!
+//! Counts live in this process: with *n* control planes behind one address a key gets at most *n* times its rate, and a
+//! restart begins all windows anew. A shared table would cost each call a write.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use dashmap::DashMap;
+
+/// Length of a window, in seconds.
+const WINDOW_SECONDS: i64 = 60;
+
+/// Calls a minute of a client without a valid key.
+pub(crate) const ANONYMOUS: i64 = 30;
+
+/// What an unlimited key is told: clients parse the headers as numbers.
+pub(crate) const UNLIMITED: i64 = 1_000_000_000;
+
+/// Windows kept before old ones are swept out; a window is 40 bytes, so this bounds the memory a flood of addresses can
+/// take to some megabytes.
+const MAX_WINDOWS: usize = 100_000;
+
+/// Whose calls are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Who {
+    /// A key.
+    Key(i64),
+    /// An IPv4 address or an IPv6 /64: one customer.
+    Address(IpAddr),
+    /// Every address that found no room.
+    Others,
+}
+
+impl Who {
+    /// The client at this address.
+    pub(crate) fn address(ip: IpAddr) -> Self {
+        Self::Address(match ip.to_canonical() {
+            IpAddr::V4(v4) => IpAddr::V4(v4),
+            IpAddr::V6(v6) => {
+                let mask = Ipv6Addr::from_bits(!0 << 64);
+                IpAddr::V6(v6 & mask)
+            }
+        })
+    }
+}
+
+/// What a call is told of its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Calls a window.
+    pub(crate) limit: i64,
+    /// Calls left in it.
+    pub(crate) remaining: i64,
+    /// UNIX second at which it ends.
+    pub(crate) reset: i64,
+    /// This call is one of them.
+    pub(crate) allowed: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    reset: i64,
+    used: i64,
+}
+
+/// All windows.
+#[derive(Debug, Default)]
+pub(crate) struct RateLimiter {
+    windows: DashMap<Who, Window>,
+}
+
+impl RateLimiter {
+    /// Counts a call of `who`, who may make `limit` of them a minute (0: without limit).
+    pub(crate) fn count(&self, who: Who, limit: i64, now_ms: i64) -> Verdict {
+        let now = now_ms.div_euclid(1000);
+        if limit <= 0 {
+            return Verdict {
+                limit: UNLIMITED,
+                remaining: UNLIMITED,
+                reset: now + WINDOW_SECONDS,
+                allowed: true,
+            };
+        }
+        let who = self.room(who, now);
+        let mut window = self
+            .windows
+            .entry(who)
+            .or_insert(Window { reset: 0, used: 0 });
+        // A window that ends too far ahead is from before the clock was set back.
+        if now >= window.reset || window.reset > now + WINDOW_SECONDS {
+            *window = Window {
+                reset: now + WINDOW_SECONDS,
+                used: 0,
+            };
+        }
+        let allowed = window.used < limit;
+        if allowed {
+            window.used += 1;
+        }
+        Verdict {
+            limit,
+            remaining: limit - window.used,
+            reset: window.reset,
+            allowed,
+        }
+    }
+
+    /// `who`, if it has a window or there is room for one.
+    fn room(&self, who: Who, now: i64) -> Who {
+        if self.windows.len() < MAX_WINDOWS
+            || self.windows.contains_key(&who)
+            || matches!(who, Who::Key(_))
+        {
+            return who;
+        }
+        self.windows.retain(|_, window| window.reset > now);
+        if self.windows.len() < MAX_WINDOWS {
+            who
+        } else {
+            Who::Others
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_holds_its_limit_and_refused_calls_change_nothing() {
+        let limiter = RateLimiter::default();
+        let who = Who::Key(1);
+        for left in (0..30).rev() {
+            let verdict = limiter.count(who, 30, 10_500);
+            assert_eq!(
+                (verdict.allowed, verdict.remaining, verdict.reset),
+                (true, left, 70)
+            );
+        }
+        for _ in 0..100 {
+            let verdict = limiter.count(who, 30, 69_999);
+            assert_eq!(
+                (verdict.allowed, verdict.remaining, verdict.reset),
+                (false, 0, 70)
+            );
+        }
+        assert_eq!(limiter.count(who, 30, 70_000).remaining, 29);
+        assert!(limiter.count(Who::Key(2), 1, 10_500).allowed);
+    }
+
+    #[test]
+    fn a_network_counts_as_one_client_and_mapped_addresses_as_themselves() {
+        let who = |text: &str| Who::address(text.parse().expect("address"));
+        assert_eq!(who("2001:db8::1"), who("2001:db8::ffff"));
+        assert_ne!(who("2001:db8::1"), who("2001:db8:0:1::1"));
+        assert_eq!(who("::ffff:192.0.2.1"), who("192.0.2.1"));
+    }
+
+    #[test]
+    fn a_flood_of_addresses_takes_bounded_memory() {
+        let limiter = RateLimiter::default();
+        for n in 0..u32::try_from(MAX_WINDOWS).expect("small") + 5000 {
+            limiter.count(Who::address(std::net::Ipv4Addr::from_bits(n).into()), 30, 0);
+        }
+        assert!(limiter.windows.len() <= MAX_WINDOWS + 1);
+        assert!(limiter.count(Who::Key(1), 30, 0).allowed);
+    }
+
+    #[test]
+    fn an_unlimited_key_is_told_a_number() {
+        let verdict = RateLimiter::default().count(Who::Key(1), 0, 5000);
+        assert_eq!(
+            (verdict.limit, verdict.remaining, verdict.reset),
+            (UNLIMITED, UNLIMITED, 65)
+        );
+    }
+}

@@ -1,0 +1,275 @@
+//! Links, and with each write the feed's change.
+
+use schemas::link::Status;
+use schemas::slug::Slug;
+use sqlx::any::AnyRow;
+use sqlx::{Any, FromRow, Row as _};
+
+use super::Store;
+use crate::domain::link::Content;
+
+mod write;
+
+pub use write::{Added, Inserted, NewLink, Together, WriteError, delete, insert, update};
+
+/// A link with the base URL of its domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Its id.
+    pub id: i64,
+    /// Its name in dialects that use UUIDs.
+    pub uuid: String,
+    /// Whose it is.
+    pub workspace_id: i64,
+    /// Domain it answers on.
+    pub domain_id: i64,
+    /// Base of its short URL.
+    pub base_url: String,
+    /// Its path.
+    pub slug: Slug,
+    /// What its owner set.
+    pub content: Content,
+    /// Clicks brought in from elsewhere, in no other count.
+    pub imported_clicks: i64,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+    /// Milliseconds since 1970.
+    pub updated_at: i64,
+}
+
+impl Link {
+    /// The short URL.
+    pub fn short_url(&self) -> String {
+        format!("{}/{}", self.base_url, self.slug.to_path())
+    }
+}
+
+impl<'r> FromRow<'r, AnyRow> for Link {
+    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
+        let bad = |column: &str, why: String| sqlx::Error::ColumnDecode {
+            index: column.to_owned(),
+            source: why.into(),
+        };
+        let slug: String = row.try_get("slug")?;
+        let status: i64 = row.try_get("redirect_status")?;
+        let parameters: String = row.try_get("parameters")?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            uuid: row.try_get("uuid")?,
+            workspace_id: row.try_get("workspace_id")?,
+            domain_id: row.try_get("domain_id")?,
+            base_url: row.try_get("base_url")?,
+            slug: Slug::parse(&slug).map_err(|e| bad("slug", e.to_string()))?,
+            content: Content {
+                destination: row.try_get("destination")?,
+                title: row.try_get("title")?,
+                description: row.try_get("description")?,
+                status: u16::try_from(status)
+                    .ok()
+                    .and_then(Status::from_code)
+                    .ok_or_else(|| bad("redirect_status", format!("{status} is no redirect")))?,
+                is_private: row.try_get::<i64, _>("is_private")? != 0,
+                is_disabled: row.try_get::<i64, _>("is_disabled")? != 0,
+                starts_at: row.try_get("starts_at")?,
+                expires_at: row.try_get("expires_at")?,
+                expired_url: row.try_get("expired_url")?,
+                utm: [
+                    row.try_get("utm_source")?,
+                    row.try_get("utm_medium")?,
+                    row.try_get("utm_campaign")?,
+                    row.try_get("utm_term")?,
+                    row.try_get("utm_content")?,
+                ],
+                parameters: serde_json::from_str(&parameters)
+                    .map_err(|e| bad("parameters", e.to_string()))?,
+            },
+            imported_clicks: row.try_get("imported_clicks")?,
+            created_at: row.try_get("created_at")?,
+            updated_at: row.try_get("updated_at")?,
+        })
+    }
+}
+
+/// The link of this id in a workspace.
+///
+/// # Errors
+/// The database's.
+pub async fn get(store: &Store, workspace: i64, id: i64) -> sqlx::Result<Option<Link>> {
+    sqlx::query_as(
+        "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
+         WHERE l.id = $1 AND l.workspace_id = $2",
+    )
+    .bind(id)
+    .bind(workspace)
+    .fetch_optional(store.readers())
+    .await
+}
+
+/// The link of this slug on a domain, if it is the workspace's.
+///
+/// # Errors
+/// The database's.
+pub async fn by_slug(
+    store: &Store,
+    workspace: i64,
+    domain: i64,
+    slug: &str,
+) -> sqlx::Result<Option<Link>> {
+    sqlx::query_as(
+        "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
+         WHERE l.domain_id = $1 AND l.slug = $2 AND l.workspace_id = $3",
+    )
+    .bind(domain)
+    .bind(slug.to_owned())
+    .bind(workspace)
+    .fetch_optional(store.readers())
+    .await
+}
+
+/// Number of links of a workspace whose text holds `search`.
+///
+/// # Errors
+/// The database's.
+pub async fn count(store: &Store, workspace: i64, search: &str) -> sqlx::Result<i64> {
+    let (count,): (i64,) =
+        match pattern(search) {
+            None => {
+                sqlx::query_as("SELECT COUNT(*) FROM links WHERE workspace_id = $1")
+                    .bind(workspace)
+                    .fetch_one(store.readers())
+                    .await?
+            }
+            Some(pattern) => sqlx::query_as(
+                "SELECT COUNT(*) FROM links WHERE workspace_id = $1 AND search LIKE $2 ESCAPE '!'",
+            )
+            .bind(workspace)
+            .bind(pattern)
+            .fetch_one(store.readers())
+            .await?,
+        };
+    Ok(count)
+}
+
+/// Links of a workspace whose text holds `search`, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn page(
+    store: &Store,
+    workspace: i64,
+    search: &str,
+    limit: i64,
+    offset: i64,
+) -> sqlx::Result<Vec<Link>> {
+    match pattern(search) {
+        None => {
+            sqlx::query_as(
+                "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
+                 WHERE l.workspace_id = $1 ORDER BY l.id DESC LIMIT $2 OFFSET $3",
+            )
+            .bind(workspace)
+            .bind(limit)
+            .bind(offset)
+            .fetch_all(store.readers())
+            .await
+        }
+        Some(pattern) => {
+            sqlx::query_as(
+                "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
+                 WHERE l.workspace_id = $1 AND l.search LIKE $4 ESCAPE '!' ORDER BY l.id DESC LIMIT $2 OFFSET $3",
+            )
+            .bind(workspace)
+            .bind(limit)
+            .bind(offset)
+            .bind(pattern)
+            .fetch_all(store.readers())
+            .await
+        }
+    }
+}
+
+/// Ids of all links of a workspace whose text holds `search`, newest first: 8 bytes each.
+///
+/// # Errors
+/// The database's.
+pub async fn ids(store: &Store, workspace: i64, search: &str) -> sqlx::Result<Vec<i64>> {
+    let rows: Vec<(i64,)> = match pattern(search) {
+        None => {
+            sqlx::query_as("SELECT id FROM links WHERE workspace_id = $1 ORDER BY id DESC")
+                .bind(workspace)
+                .fetch_all(store.readers())
+                .await?
+        }
+        Some(pattern) => {
+            sqlx::query_as(
+                "SELECT id FROM links WHERE workspace_id = $1 AND search LIKE $2 ESCAPE '!' ORDER BY id DESC",
+            )
+            .bind(workspace)
+            .bind(pattern)
+            .fetch_all(store.readers())
+            .await?
+        }
+    };
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// Links of a workspace by id, in the order of `ids`; those that do not exist are left out.
+///
+/// # Errors
+/// The database's.
+pub async fn by_ids(store: &Store, workspace: i64, ids: &[i64]) -> sqlx::Result<Vec<Link>> {
+    let mut links = Vec::with_capacity(ids.len());
+    for chunk in ids.chunks(super::LIST) {
+        let mut query = sqlx::QueryBuilder::<Any>::new(
+            "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id WHERE l.workspace_id = ",
+        );
+        query.push_bind(workspace).push(" AND l.id IN (");
+        let mut list = query.separated(", ");
+        for id in chunk {
+            list.push_bind(*id);
+        }
+        query.push(")");
+        let mut rows: Vec<Link> = query.build_query_as().fetch_all(store.readers()).await?;
+        for id in chunk {
+            if let Some(at) = rows.iter().position(|link| link.id == *id) {
+                links.push(rows.swap_remove(at));
+            }
+        }
+    }
+    Ok(links)
+}
+
+/// The next links of a workspace below `before`, newest first: an export reads page after page so, and holds no
+/// connection while its client is slow.
+///
+/// # Errors
+/// The database's.
+pub async fn page_before(
+    store: &Store,
+    workspace: i64,
+    before: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<Link>> {
+    sqlx::query_as(
+        "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
+         WHERE l.workspace_id = $1 AND l.id < $2 ORDER BY l.id DESC LIMIT $3",
+    )
+    .bind(workspace)
+    .bind(before)
+    .bind(limit)
+    .fetch_all(store.readers())
+    .await
+}
+
+/// A LIKE pattern with `!` as its escape; `None`: everything.
+fn pattern(search: &str) -> Option<String> {
+    let search = search.trim().to_lowercase();
+    if search.is_empty() {
+        return None;
+    }
+    let escaped = search
+        .replace('!', "!!")
+        .replace('%', "!%")
+        .replace('_', "!_");
+    Some(format!("%{escaped}%"))
+}

@@ -1,0 +1,12 @@
+//! The control plane as its callers see it: the real program on port 0, on SQLite and on PostgreSQL.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod account;
+mod bad_input;
+mod conventions;
+mod feed_writes;
+mod harness;
+mod keys;
+mod links;
+mod lists;
+mod start;
