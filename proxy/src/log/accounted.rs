@@ -70,6 +70,11 @@ impl Accounted {
         }
     }
 
+    /// Whether there is anything of this stream.
+    pub fn knows(&self, stream: Stream) -> bool {
+        self.streams.contains_key(&stream)
+    }
+
     /// The first position at or above `from` that is not accounted for.
     pub fn first_open(&self, stream: Stream, from: u64) -> u64 {
         let mut ranges = self.streams.get(&stream).cloned().unwrap_or_default();

@@ -219,6 +219,11 @@ impl Reader {
         }
     }
 
+    /// Positions handed out so far; what is known when the ring cannot tell.
+    pub fn handed_out(&self) -> u64 {
+        self.handed().unwrap_or(self.place.expected)
+    }
+
     /// Whether the stream has a ring at all.
     pub fn has_ring(&self) -> bool {
         !matches!(&self.store, Store::Live { shared, .. } if shared.mapping.is_none())

@@ -1,1 +1,3 @@
 //! The real proxy on free ports.
+
+mod clicks;
