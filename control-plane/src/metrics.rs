@@ -16,7 +16,7 @@ const FEED_HELLOS: &str = "control_plane_feed_hellos_total";
 const FEED_FRAMES: &str = "control_plane_feed_frames_total";
 const FEED_BYTES: &str = "control_plane_feed_bytes_total";
 const FEED_SNAPSHOTS: &str = "control_plane_feed_snapshots_total";
-const FEED_SLOW: &str = "control_plane_feed_slow_readers_total";
+const SLOW_READERS: &str = "control_plane_slow_readers_total";
 const FEED_WRONG_GROUPS: &str = "control_plane_feed_wrong_groups_total";
 const CONNECTIONS_REFUSED: &str = "control_plane_connections_refused_total";
 const COUNTS_MISSING: &str = "control_plane_lists_without_counts_total";
@@ -62,8 +62,8 @@ pub(crate) fn describe() {
         "Snapshots sent to proxies, by whole: true, or false when broken off"
     );
     describe_counter!(
-        FEED_SLOW,
-        "Proxies hung up on because they took too long to read a snapshot"
+        SLOW_READERS,
+        "Readers given up because they took nothing for too long, by where: connection, or snapshot (which holds a transaction)"
     );
     describe_counter!(
         FEED_WRONG_GROUPS,
@@ -148,9 +148,9 @@ pub(crate) fn feed_snapshot(whole: bool) {
     counter!(FEED_SNAPSHOTS, "whole" => if whole { "true" } else { "false" }).increment(1);
 }
 
-/// A proxy was hung up on.
-pub(crate) fn feed_slow_reader() {
-    counter!(FEED_SLOW).increment(1);
+/// A reader was given up.
+pub(crate) fn slow_reader(at: &'static str) {
+    counter!(SLOW_READERS, "at" => at).increment(1);
 }
 
 /// A group's links are not what its checksum says.

@@ -1,5 +1,7 @@
 //! The accept loop: hyper over TCP with limits and a graceful end.
 
+mod deadline;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::metrics;
+use deadline::WriteDeadline;
 
 /// Connections open at once. Each costs a file descriptor and some kilobytes; proxies hold one each for the feed.
 const MAX_CONNECTIONS: usize = 4096;
@@ -92,7 +95,7 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        .serve_connection(TokioIo::new(WriteDeadline::new(stream)), TowerToHyperService::new(service));
     let mut serving = std::pin::pin!(serving);
     let result = tokio::select! {
         result = serving.as_mut() => result,

@@ -86,7 +86,7 @@ pub(super) async fn stream(
             Ok(()) | Err(FeedError::Closed) => {}
             Err(error) => {
                 if matches!(error, FeedError::Slow) {
-                    metrics::feed_slow_reader();
+                    metrics::slow_reader("snapshot");
                 }
                 tracing::warn!(%error, "snapshot broken off");
                 writer.fail(error).await;

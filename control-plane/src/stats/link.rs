@@ -20,7 +20,7 @@ const MAX_VALUES: usize = 1_000;
 /// Values of a dimension that are taken from the roll-up: more than are named, since raw clicks are still to be added.
 const MAX_ROLLED_UP_VALUES: u64 = 4_000;
 
-/// Dimensions by their names in `clicks_by_day`, with what they are in `clicks`.
+/// Dimensions by their names in `clicks_by_day`, with what they are in `clicks`. As ingest rolls them up.
 const DIMENSIONS: [(&str, &str); 13] = [
     ("country", "country"),
     ("region", "region"),
@@ -29,7 +29,7 @@ const DIMENSIONS: [(&str, &str); 13] = [
     ("os", OS),
     ("browser", "browser"),
     ("language", "language"),
-    ("referrer", "referrer_host"),
+    ("referrer_host", "referrer_host"),
     ("utm_source", "utm_source"),
     ("utm_medium", "utm_medium"),
     ("utm_campaign", "utm_campaign"),
@@ -38,7 +38,7 @@ const DIMENSIONS: [(&str, &str); 13] = [
 ];
 
 /// The operating system with its version, where both are known.
-pub(super) const OS: &str = "if(os = '' OR os_version = '', os, concat(os, ' ', os_version))";
+pub(super) const OS: &str = "if(os = '', '', trimRight(concat(os, ' ', os_version)))";
 
 /// How many clicks a link has, of all time and with bots, in the two halves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Deserialize)]
@@ -147,6 +147,7 @@ struct RolledUp {
 async fn read_rolled_up(server: &Server, of: Of, span: &Span) -> Result<Vec<RolledUp>, StatsError> {
     let conditions = of.conditions();
     let days = Span::DAYS;
+    let names = DIMENSIONS.map(|(name, _)| format!("'{name}'")).join(", ");
     let sql = format!(
         "SELECT sum(part) AS clicks, dimension, if(place > {MAX_ROLLED_UP_VALUES}, '', value) AS value,
             place > {MAX_ROLLED_UP_VALUES} AS is_rest
@@ -154,7 +155,7 @@ async fn read_rolled_up(server: &Server, of: Of, span: &Span) -> Result<Vec<Roll
             SELECT toString(dimension) AS dimension, value, sum(clicks) AS part,
                 row_number() OVER (PARTITION BY dimension ORDER BY sum(clicks) DESC, value) AS place
             FROM signpost.clicks_by_day
-            WHERE {conditions} AND dimension != 'total' AND {days}
+            WHERE {conditions} AND dimension IN ({names}) AND {days}
             GROUP BY dimension, value
          )
          GROUP BY dimension, value, is_rest"

@@ -4,6 +4,7 @@
 mod account;
 mod bad_input;
 mod conventions;
+mod feed;
 mod feed_writes;
 mod harness;
 mod keys;
