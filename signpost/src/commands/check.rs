@@ -1,0 +1,97 @@
+//! `signpost check`: are the settings right, and can every part be reached? Changes nothing.
+
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use schemas::settings::Settings;
+
+/// How long a part may take to answer.
+const DEADLINE: Duration = Duration::from_secs(3);
+
+/// Checks everything and prints a line each; exit status 1 when something is wrong, 64 when a setting is.
+pub(crate) fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
+    let proxy_config = proxy::Config::from_settings(&mut settings);
+    drop(proxy_config);
+    control_plane::Config::from_settings(&mut settings);
+    ingest::Config::from_settings(&mut settings);
+    embedded::Config::from_settings(&mut settings);
+    let mut address = |name: &str, port: u16| {
+        let default = SocketAddr::from(([127, 0, 0, 1], port));
+        (name.to_owned(), settings.parsed(name, default, "an address such as 127.0.0.1:8080"))
+    };
+    let addresses = [
+        address("SIGNPOST_PROXY_ADDR", 8080),
+        address("SIGNPOST_API_ADDR", 8081),
+        address("SIGNPOST_ADMIN_ADDR", 9090),
+        address("SIGNPOST_CLICKHOUSE_ADDR", 8123),
+    ];
+    settings.check()?;
+
+    let mut findings = vec![data_dir(Path::new(settings.text("SIGNPOST_DATA_DIR").unwrap_or("./data")))];
+    if settings.text("SIGNPOST_CLICKHOUSE_URL").is_none() {
+        findings.push(file("SIGNPOST_CHDB_LIB", settings.text("SIGNPOST_CHDB_LIB").unwrap_or_default()));
+    }
+    for path in settings.text("SIGNPOST_GEO_DB").unwrap_or_default().split(',') {
+        findings.push(file("SIGNPOST_GEO_DB", path.trim()));
+    }
+    findings.push(ring_dir(Path::new(settings.text("SIGNPOST_RING_DIR").unwrap_or("/dev/shm"))));
+    for (name, addr) in addresses {
+        findings.push(listening(&name, addr));
+    }
+    let mut out = std::io::stdout().lock();
+    for finding in &findings {
+        let (mark, text) = match finding {
+            Ok(text) => ("ok   ", text),
+            Err(text) => ("WRONG", text),
+        };
+        writeln!(out, "{mark} {text}")?;
+    }
+    Ok(if findings.iter().all(Result::is_ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn data_dir(folder: &Path) -> Result<String, String> {
+    let named = format!("SIGNPOST_DATA_DIR={}", folder.display());
+    if !folder.exists() {
+        return Ok(format!("{named}: will be made at the first start"));
+    }
+    writable(folder).map(|()| format!("{named}: can be written")).map_err(|error| format!("{named}: {error}"))
+}
+
+fn ring_dir(folder: &Path) -> Result<String, String> {
+    let named = format!("SIGNPOST_RING_DIR={}", folder.display());
+    writable(folder).map_err(|error| format!("{named}: {error}"))?;
+    match rustix::fs::statfs(folder) {
+        // TMPFS_MAGIC of statfs(2).
+        Ok(fs) if fs.f_type == 0x0102_1994 => Ok(format!("{named}: a tmpfs that can be written")),
+        _ => Err(format!("{named}: not a tmpfs: a redirect could wait for a disk; name one, e.g. /dev/shm")),
+    }
+}
+
+fn writable(folder: &Path) -> Result<(), String> {
+    let probe: PathBuf = folder.join(format!(".signpost-check-{}", std::process::id()));
+    let tried = std::fs::write(&probe, b"x").map_err(|error| format!("cannot be written: {error}"));
+    // Only ever our own probe.
+    let _ = std::fs::remove_file(&probe);
+    tried
+}
+
+fn file(setting: &str, path: &str) -> Result<String, String> {
+    match std::fs::metadata(path) {
+        Ok(facts) if facts.is_file() && facts.len() > 0 => Ok(format!("{setting}={path}: {} MiB", facts.len() >> 20)),
+        Ok(_) => Err(format!("{setting}={path}: not a file, or empty: make fetch")),
+        Err(error) => Err(format!("{setting}={path}: {error}: make fetch")),
+    }
+}
+
+fn listening(setting: &str, addr: SocketAddr) -> Result<String, String> {
+    if TcpListener::bind(addr).is_ok() {
+        return Ok(format!("{setting}={addr}: free"));
+    }
+    if TcpStream::connect_timeout(&addr, DEADLINE).is_ok() {
+        return Ok(format!("{setting}={addr}: something answers there"));
+    }
+    Err(format!("{setting}={addr}: can neither be listened on nor reached"))
+}
