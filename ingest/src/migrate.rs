@@ -63,7 +63,7 @@ pub(crate) async fn migrate(store: &Store) -> Result<(), StoreError> {
         }
         store
             .define(&format!(
-                "INSERT INTO {DATABASE}.{} (number, name) SELECT {}, '{}' SETTINGS async_insert = 0",
+                "INSERT INTO {DATABASE}.{} (number, name) SELECT {}, '{}'",
                 tables::MIGRATIONS,
                 migration.number,
                 migration.name

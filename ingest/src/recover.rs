@@ -86,9 +86,11 @@ pub(crate) async fn known(store: &Store) -> Result<Known, StoreError> {
             known.stored_below(row.stream(), row.position);
         }
     }
+    // Qualified, since an alias would hide the column in the condition.
     let dead = format!(
-        "SELECT assumeNotNull(epoch) AS epoch, assumeNotNull(worker) AS worker, \
-         assumeNotNull(max(position)) + 1 AS position FROM {DATABASE}.{} WHERE position IS NOT NULL GROUP BY epoch, worker",
+        "SELECT assumeNotNull(d.epoch) AS epoch, assumeNotNull(d.worker) AS worker, \
+         assumeNotNull(max(d.position)) + 1 AS position FROM {DATABASE}.{} AS d WHERE d.position IS NOT NULL \
+         GROUP BY d.epoch, d.worker",
         tables::DEAD_LETTERS
     );
     let drops = format!(
@@ -118,7 +120,7 @@ pub(crate) async fn busy(store: &Store) -> Result<Busy, StoreError> {
     let mut busy = Busy::new();
     let sql = format!(
         "SELECT workspace, link, count() AS n FROM {DATABASE}.{} WHERE NOT rolled_up GROUP BY workspace, link \
-         HAVING n >= {} SETTINGS optimize_aggregation_in_order = 1",
+         HAVING n >= {}",
         tables::CLICKS,
         busy::SEED_FROM
     );

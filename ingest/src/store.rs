@@ -23,8 +23,9 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Settings that make one statement one block and so one part: block sizes that nothing reaches, one thread, and no
 /// second partition. `optimize_on_insert` off: blocks are grouped already. No asynchronous inserts: yes means stored.
-const ONE_PART: [(&str, &str); 12] = [
+const ONE_PART: [(&str, &str); 13] = [
     ("async_insert", "0"),
+    ("insert_deduplicate", "1"),
     ("wait_end_of_query", "1"),
     ("max_insert_threads", "1"),
     ("max_insert_block_size", "1000000000"),
@@ -99,6 +100,21 @@ impl From<clickhouse::error::Error> for StoreError {
     }
 }
 
+/// A token that no insert had before. An insert without one is known by its content, and switching that off takes
+/// `insert_deduplicate` in old versions and `deduplicate_insert` in new ones; killed between noting the content and
+/// putting the part in place, the engine would take the repeated insert for a duplicate (seen).
+fn unique_token() -> String {
+    let mut random = [0; 16];
+    // Without randomness the clock has to do: one process, and inserts take longer than its tick.
+    if getrandom::fill(&mut random).is_err() {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        random = now.as_nanos().to_le_bytes();
+    }
+    format!("unique-{}", hex::encode(random))
+}
+
 /// The number in `Code: 60. DB::Exception: …`.
 fn code(text: &str) -> Option<u32> {
     let digits = text.split_once("Code: ")?.1;
@@ -126,7 +142,8 @@ impl Store {
         Self { client }
     }
 
-    /// Inserts one block as one part. With a token, a second insert with it does nothing.
+    /// Inserts one block as one part. With a token, a second insert with it does nothing; without, nothing is taken for
+    /// a duplicate.
     ///
     /// # Errors
     /// [`StoreError`]; whether the block is in is unknown then.
@@ -145,12 +162,8 @@ impl Store {
         for (name, value) in ONE_PART {
             insert = insert.with_setting(name, value);
         }
-        insert = match token {
-            Some(token) => insert
-                .with_setting("insert_deduplicate", "1")
-                .with_setting("insert_deduplication_token", token),
-            None => insert.with_setting("insert_deduplicate", "0"),
-        };
+        let token = token.map_or_else(unique_token, str::to_owned);
+        insert = insert.with_setting("insert_deduplication_token", token);
         insert.write(block).await?;
         Ok(insert.end().await?)
     }
@@ -164,7 +177,7 @@ impl Store {
         for (name, value) in ONE_PART {
             query = query.with_setting(name, value);
         }
-        query = query.with_setting("insert_deduplicate", "0");
+        query = query.with_setting("insert_deduplication_token", unique_token());
         match timeout(WRITE_TIMEOUT, query.execute()).await {
             Ok(result) => Ok(result?),
             Err(_) => Err(StoreError::Unreachable("no answer in time".to_owned())),

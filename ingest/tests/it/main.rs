@@ -1,0 +1,13 @@
+//! Ingest against the real engine, each in a process that tests may kill.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests: a panic is the report; children get their orders by environment"
+)]
+
+mod child;
+mod exactly_once;
+mod kills;
+mod log;
+mod support;
+mod truth;
