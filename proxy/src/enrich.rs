@@ -8,6 +8,16 @@
 //! Never fails a start for want of a ring, a log or a geo file: redirects go on, [`Health`] says what is missing, and
 //! what is lost is counted.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 mod agent;
 mod books;
 mod click;
@@ -29,14 +39,15 @@ use schemas::health::Health;
 use tokio_util::sync::CancellationToken;
 
 pub use self::agent::{Agent, Agents, Bot, Device};
+pub(crate) use self::books::Books;
+pub(crate) use self::click::{Clicks, Clock};
 pub use self::geo::{Geo, Place};
-use self::click::Clicks;
 use self::pipeline::Pipeline;
+pub(crate) use self::pipeline::now_ms;
 use crate::config::Config;
 use crate::data_folder;
 use crate::ring::{Folder, Leftover, Reader, Writer};
 use crate::salts::Salts;
-
 
 /// The part of `/ready` that speaks of rings.
 const RINGS: &str = "rings";
@@ -65,7 +76,7 @@ impl Enricher {
         health: &Health,
     ) -> anyhow::Result<(Self, Vec<Writer>)> {
         let epoch = getrandom::u64().context("drawing a random epoch")?;
-        let now_ms = pipeline::now_ms();
+        let now_ms = now_ms();
         let (folder, leftovers) = open_folder(config, health);
         let (mut writers, mut readers) = (Vec::new(), Vec::new());
         for worker in 0..config.workers {
@@ -80,7 +91,11 @@ impl Enricher {
             writers.push(writer);
             readers.push(reader);
         }
-        let clicks = Clicks::new(Geo::new(&config.geo_db), config.ip_policy, config.unique_period)?;
+        let clicks = Clicks::new(
+            Geo::new(&config.geo_db),
+            config.ip_policy,
+            config.unique_period,
+        )?;
         let (stop, stopped) = mpsc::channel();
         let ended = CancellationToken::new();
         let guard = ended.clone().drop_guard();
@@ -147,7 +162,10 @@ fn open_folder(config: &Config, health: &Health) -> (Option<Folder>, Vec<Leftove
             (Some(folder), leftovers)
         }
         Err(e) => {
-            tracing::error!(error = format!("{e:#}"), "no rings: visits are answered and lost");
+            tracing::error!(
+                error = format!("{e:#}"),
+                "no rings: visits are answered and lost"
+            );
             health.not_ready(RINGS, format!("{e:#}"));
             (None, Vec::new())
         }
@@ -165,13 +183,11 @@ fn ring(
         return Folder::without_ring(stream);
     };
     let capacity = usize::try_from(bytes).unwrap_or(usize::MAX);
-    folder
-        .create(stream, capacity, now_ms)
-        .unwrap_or_else(|e| {
-            tracing::error!(error = %e, "no ring for a worker: its visits are answered and lost");
-            health.not_ready(RINGS, e.to_string());
-            Folder::without_ring(stream)
-        })
+    folder.create(stream, capacity, now_ms).unwrap_or_else(|e| {
+        tracing::error!(error = %e, "no ring for a worker: its visits are answered and lost");
+        health.not_ready(RINGS, e.to_string());
+        Folder::without_ring(stream)
+    })
 }
 
 /// Redirects come first: the thread takes what processor time they leave. Best effort.

@@ -12,6 +12,7 @@ pub mod data_folder;
 pub mod enrich;
 pub mod feed;
 pub mod handler;
+pub mod import;
 pub mod log;
 pub mod metrics;
 pub mod request;

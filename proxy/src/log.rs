@@ -8,6 +8,16 @@
 //! says so and the caller keeps its visits where they are. After an error the partial batch is cut off before anything
 //! else is written. The formats are those of [`schemas::click_log`].
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 mod accounted;
 mod segment;
 

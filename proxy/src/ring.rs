@@ -11,6 +11,16 @@
 //! What it deliberately does not do: wait, fail, resize, or wake the reader up. When there is no room the position is
 //! spent and the visit lost, which shows as a gap; without a ring at all (no folder, no room in it) every visit is.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 mod folder;
 mod layout;
 mod map;
@@ -110,6 +120,7 @@ impl Writer {
                 self.full += 1;
                 mapping.store(Cell::Full, self.full);
                 mapping.store(Cell::Handed, self.position);
+                mapping.store(Cell::HandedTwin, self.position);
                 return;
             }
         }
@@ -138,6 +149,7 @@ impl Writer {
         // other way round a visit that was recorded would look lost.
         mapping.store(Cell::Head, self.head / layout::UNIT as u64);
         mapping.store(Cell::Handed, self.position);
+        mapping.store(Cell::HandedTwin, self.position);
     }
 }
 

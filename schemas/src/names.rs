@@ -9,6 +9,8 @@ pub mod files {
     pub const SQLITE: &str = "signpost.db";
     /// Default folder of the click log.
     pub const CLICKS: &str = "clicks";
+    /// Folder of the click log that imports write, read by ingest beside the proxy's.
+    pub const CLICKS_IMPORT: &str = "clicks-import";
     /// Folder of the proxy's snapshot of the link table.
     pub const SNAPSHOT: &str = "links";
     /// Folder of the embedded ClickHouse engine.

@@ -492,7 +492,7 @@ fn count(tally: Tally) {
 }
 
 /// Milliseconds since 1970-01-01 UTC.
-pub(super) fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_millis() as i64)

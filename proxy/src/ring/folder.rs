@@ -18,8 +18,8 @@ use super::read::{Leftover, Reader};
 const LOCK_FILE: &str = "lock";
 const EXTENSION: &str = "ring";
 /// `f_type` of tmpfs and ramfs, from linux/magic.h.
-const TMPFS: i64 = 0x0102_1994;
-const RAMFS: i64 = 0x8584_58f6;
+const TMPFS: u64 = 0x0102_1994;
+const RAMFS: u64 = 0x8584_58f6;
 
 /// Why there are no rings.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +75,7 @@ impl Folder {
             Err(fs::TryLockError::Error(e)) => return Err(fail(e)),
         }
         let in_memory = rustix::fs::statfs(&path)
-            .is_ok_and(|s| [TMPFS, RAMFS].contains(&(s.f_type as i64 & 0xffff_ffff)));
+            .is_ok_and(|s| [TMPFS, RAMFS].contains(&(s.f_type as u64 & 0xffff_ffff)));
         Ok(Self {
             path,
             in_memory,

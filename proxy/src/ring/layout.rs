@@ -3,7 +3,7 @@
 //! ```text
 //! file   := header:4096 data:capacity
 //! header := magic:8 epoch:u64le worker:u32le zero:4 capacity:u64le created_ms:i64le crc32c:u32le   (fixed, at 0)
-//!           head cell at 128, handed cell at 136, full cell at 144     (written by the worker alone)
+//!           head cell at 128, handed cells at 136 and 152, full cell at 144   (written by the worker alone)
 //!           tail cell at 256, accounted cell at 264                    (written by the enricher alone)
 //! data   := (record | skip)*      circular; a record never wraps: what is left of a lap is passed over with a skip
 //! record := length:u32le crc32c:u32le position:u64le payload padding   (a multiple of 16 bytes)
@@ -41,6 +41,8 @@ pub(super) enum Cell {
     Head,
     /// Positions handed out.
     Handed,
+    /// The same once more: records lost at the end show nowhere else.
+    HandedTwin,
     /// Positions dropped because the ring was full.
     Full,
     /// Units read and no longer needed.
@@ -50,9 +52,10 @@ pub(super) enum Cell {
 }
 
 impl Cell {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Head,
         Self::Handed,
+        Self::HandedTwin,
         Self::Full,
         Self::Tail,
         Self::Accounted,
@@ -63,6 +66,7 @@ impl Cell {
         match self {
             Self::Head => 128,
             Self::Handed => 136,
+            Self::HandedTwin => 152,
             Self::Full => 144,
             Self::Tail => 256,
             Self::Accounted => 264,

@@ -395,7 +395,7 @@ impl Reader {
                 self.end = Some(0);
                 // Without it nothing is known to be missing.
                 if accounted.is_none() {
-                    self.place.expected = self.load(Cell::Handed).unwrap_or_default();
+                    self.place.expected = self.handed().unwrap_or_default();
                 }
             }
         }
@@ -407,7 +407,7 @@ impl Reader {
             Store::Live { shared, .. } if shared.mapping.is_none() => {
                 Some(shared.handed_without_ring.load(Ordering::Acquire))
             }
-            _ => self.load(Cell::Handed),
+            _ => self.load(Cell::Handed).or_else(|| self.load(Cell::HandedTwin)),
         }
     }
 

@@ -345,7 +345,6 @@ proptest! {
                 let last = seen.visits.last().map_or(from, |p| p + 1);
                 let last = seen.lost.last().map_or(last, |(_, to, _)| last.max(*to));
                 assert_complete(&seen, first, last);
-                // One hit costs one visit at most; only a hit on the number handed out can hide a loss at the end.
                 prop_assert!(seen.lost.iter().map(|(from, to, _)| to - from).sum::<u64>() <= handed);
                 prop_assert_eq!(last, handed);
             }
