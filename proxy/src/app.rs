@@ -1,21 +1,137 @@
-//! Builds every part and owns every task.
+//! Builds every part and owns every thread.
+//!
+//! Start: lock the data folder, load the table from disk, make the rings, listen, follow the feed. Visitors are served
+//! as soon as the table on disk is read, whatever else is down.
+//!
+//! End, each step with a deadline: stop accepting and finish connections (`SIGNPOST_PROXY_DRAIN_SECONDS`); end the
+//! feed's session and write what is left to disk; drain the rings into the click log; exit.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use schemas::health::Health;
+use schemas::names::files;
 use tokio_util::sync::CancellationToken;
 
+use crate::client_ip::Trusted;
 use crate::config::Config;
+use crate::data_folder;
+use crate::enrich::Enricher;
+use crate::feed::{self, Feed};
+use crate::metrics;
+use crate::salts;
+use crate::server::{self, Server};
+use crate::snapshot;
 
 /// A running proxy.
 #[derive(Debug)]
-pub struct Proxy {}
+pub struct Proxy {
+    server: Server,
+    feed: Feed,
+    enricher: Enricher,
+    /// Cancelled when a part has ended, asked to or not.
+    ended: CancellationToken,
+    _lock: data_folder::Lock,
+}
+
+impl Proxy {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// The data folder or the address cannot be had.
+    pub fn start(config: &Config, health: &Health) -> anyhow::Result<Self> {
+        metrics::describe();
+        let lock = data_folder::lock(&config.data_dir)?;
+        let ended = CancellationToken::new();
+        let (table, opened) = snapshot::load(&config.data_dir.join(files::SNAPSHOT));
+        let salts = salts::none();
+        salts.store(Arc::clone(table.salts()));
+        let table = Arc::new(ArcSwap::from_pointee(table));
+        let disk = opened
+            .start(Arc::clone(&table), ended.clone().drop_guard())
+            .context("cannot start the snapshot's thread")?;
+        let (enricher, rings) = Enricher::start(config, Arc::clone(&salts), health)?;
+        let server = {
+            let ended = ended.clone();
+            let parts = server::Parts {
+                addr: config.addr,
+                limits: config.limits,
+                trusted: Trusted(config.trusted_proxies.clone()),
+                table: Arc::clone(&table),
+                rings,
+            };
+            Server::start(parts, move || ended.cancel())
+                .with_context(|| format!("cannot listen on SIGNPOST_PROXY_ADDR={}", config.addr))?
+        };
+        let feed = feed::Parts {
+            config: config.feed.clone(),
+            data_dir: config.data_dir.clone(),
+            table,
+            salts,
+            disk,
+            health: health.clone(),
+        };
+        let feed =
+            Feed::start(feed, ended.clone().drop_guard()).context("cannot start the feed")?;
+        tracing::info!(addr = %server.addr(), workers = config.workers, "serving visitors");
+        Ok(Self {
+            server,
+            feed,
+            enricher,
+            ended,
+            _lock: lock,
+        })
+    }
+
+    /// Where visitors come in.
+    pub fn addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+
+    /// The number this process draws for its streams.
+    pub fn epoch(&self) -> u64 {
+        self.enricher.epoch()
+    }
+
+    /// Waits until a part has ended of itself.
+    pub async fn ended(&self) {
+        let enricher = self.enricher.ended();
+        tokio::select! {
+            () = self.ended.cancelled() => {}
+            () = enricher.cancelled() => {}
+        }
+    }
+
+    /// Ends everything, in order. Blocks.
+    ///
+    /// # Errors
+    /// A part had panicked; the others are ended all the same.
+    pub fn stop(self) -> anyhow::Result<()> {
+        self.server.drain();
+        let fed = self.feed.stop().and_then(snapshot::Disk::stop);
+        let enriched = self.enricher.stop();
+        fed.and(enriched)
+    }
+}
 
 /// Runs the proxy until `shutdown` is cancelled.
 ///
 /// # Errors
 /// The data folder or the address cannot be had, or a part ended early.
-pub fn run(_config: Config, _health: Health, shutdown: CancellationToken) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_current_thread()
-        .build()?
-        .block_on(shutdown.cancelled());
+pub fn run(config: Config, health: Health, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let proxy = Proxy::start(&config, &health)?;
+    let early = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .context("cannot make a runtime")?
+        .block_on(async {
+            tokio::select! {
+                () = shutdown.cancelled() => false,
+                () = proxy.ended() => true,
+            }
+        });
+    proxy.stop()?;
+    anyhow::ensure!(!early, "a part of the proxy ended early");
     Ok(())
 }

@@ -1,1 +1,217 @@
-//! The visitor's address.
+//! The visitor's address: the peer's, or what trusted proxies in front of us say it is.
+//!
+//! The hops of `X-Forwarded-For` are read from the right, the side our own proxies write on: the first one that is not
+//! trusted is the visitor. What stands left of it the visitor may have made up. An entry that is no address ends the
+//! walk, and the last hop believed is taken. `Forwarded` (RFC 7239) counts only where there is no `X-Forwarded-For`:
+//! with both, one of them comes from the visitor, and proxies that are in use today write the other.
+
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::HeaderMap;
+use http::header::{FORWARDED, HeaderName};
+use ipnet::IpNet;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Networks whose word is taken.
+#[derive(Debug, Clone, Default)]
+pub struct Trusted(pub Vec<IpNet>);
+
+impl Trusted {
+    #[inline]
+    fn contains(&self, ip: IpAddr) -> bool {
+        self.0.iter().any(|net| net.contains(&ip))
+    }
+}
+
+/// The visitor's address, `::ffff:` unmapped.
+#[inline]
+pub fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &Trusted) -> IpAddr {
+    let peer = peer.to_canonical();
+    if !trusted.contains(peer) {
+        return peer;
+    }
+    if headers.contains_key(X_FORWARDED_FOR) {
+        return walk(peer, headers, &X_FORWARDED_FOR, trusted, parse_hop);
+    }
+    walk(peer, headers, &FORWARDED, trusted, |element| {
+        parse_hop(forwarded_for(element)?)
+    })
+}
+
+fn walk(
+    peer: IpAddr,
+    headers: &HeaderMap,
+    name: &HeaderName,
+    trusted: &Trusted,
+    parse: impl Fn(&str) -> Option<IpAddr>,
+) -> IpAddr {
+    let mut believed = peer;
+    for value in headers.get_all(name).iter().rev() {
+        let Ok(value) = std::str::from_utf8(value.as_bytes()) else {
+            return believed;
+        };
+        // A comma inside a quoted string splits it into two entries that are no addresses: the walk ends there.
+        for hop in value.rsplit(',').map(str::trim) {
+            if hop.is_empty() {
+                continue;
+            }
+            let Some(ip) = parse(hop) else {
+                return believed;
+            };
+            believed = ip;
+            if !trusted.contains(ip) {
+                return believed;
+            }
+        }
+    }
+    believed
+}
+
+/// An address with or without port, brackets and quotes.
+fn parse_hop(text: &str) -> Option<IpAddr> {
+    let text = text
+        .strip_prefix('"')
+        .and_then(|t| t.strip_suffix('"'))
+        .unwrap_or(text);
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|t| t.strip_suffix(']'))
+        .unwrap_or(text);
+    bare.parse()
+        .ok()
+        .or_else(|| text.parse::<SocketAddr>().ok().map(|a| a.ip()))
+        .map(|ip: IpAddr| ip.to_canonical())
+}
+
+/// The `for` parameter of a `Forwarded` element.
+fn forwarded_for(element: &str) -> Option<&str> {
+    element.split(';').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        name.trim()
+            .eq_ignore_ascii_case("for")
+            .then_some(value.trim())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(peer: &str, headers: &[(&'static str, &[u8])], expected: &str) {
+        let trusted = Trusted(vec![
+            "10.0.0.0/8".parse().expect("net"),
+            "2001:db8:ffff::/48".parse().expect("net"),
+            "127.0.0.1/32".parse().expect("net"),
+        ]);
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, HeaderValue::from_bytes(value).expect("header"));
+        }
+        let got = client_ip(peer.parse().expect("ip"), &map, &trusted);
+        assert_eq!(got.to_string(), expected, "{peer} {map:?}");
+    }
+
+    const XFF: &str = "x-forwarded-for";
+
+    #[test]
+    fn strangers_are_not_believed() {
+        check("203.0.113.9", &[(XFF, b"1.2.3.4")], "203.0.113.9");
+        check(
+            "203.0.113.9",
+            &[("forwarded", b"for=1.2.3.4")],
+            "203.0.113.9",
+        );
+        check("::ffff:203.0.113.9", &[], "203.0.113.9");
+    }
+
+    #[test]
+    fn the_rightmost_untrusted_hop_is_the_visitor() {
+        check("10.0.0.1", &[], "10.0.0.1");
+        check("10.0.0.1", &[(XFF, b"1.2.3.4")], "1.2.3.4");
+        check("::ffff:10.0.0.1", &[(XFF, b"1.2.3.4")], "1.2.3.4");
+        check("10.0.0.1", &[(XFF, b"6.6.6.6, 1.2.3.4")], "1.2.3.4");
+        check(
+            "10.0.0.1",
+            &[(XFF, b"6.6.6.6, 1.2.3.4, 10.9.9.9")],
+            "1.2.3.4",
+        );
+        check(
+            "10.0.0.1",
+            &[(XFF, b"6.6.6.6"), (XFF, b"1.2.3.4,10.1.1.1")],
+            "1.2.3.4",
+        );
+        check(
+            "10.0.0.1",
+            &[(XFF, b"1.2.3.4"), (XFF, b"10.1.1.1")],
+            "1.2.3.4",
+        );
+        check("10.0.0.1", &[(XFF, b"10.2.2.2, 10.1.1.1")], "10.2.2.2");
+        check("10.0.0.1", &[(XFF, b"1.2.3.4:5678")], "1.2.3.4");
+        check("10.0.0.1", &[(XFF, b"[2001:db8::1]:80")], "2001:db8::1");
+        check("2001:db8:ffff::1", &[(XFF, b"2001:db8::1")], "2001:db8::1");
+        check("10.0.0.1", &[(XFF, b"::ffff:1.2.3.4")], "1.2.3.4");
+    }
+
+    #[test]
+    fn forwarded_is_read_where_there_is_no_x_forwarded_for() {
+        let f = "forwarded";
+        check("10.0.0.1", &[(f, b"for=1.2.3.4")], "1.2.3.4");
+        check(
+            "10.0.0.1",
+            &[(f, b"proto=https;For=\"[2001:db8::1]:4711\";by=x")],
+            "2001:db8::1",
+        );
+        check(
+            "10.0.0.1",
+            &[(f, b"for=6.6.6.6, for=1.2.3.4;proto=http, for=10.1.1.1")],
+            "1.2.3.4",
+        );
+        check(
+            "10.0.0.1",
+            &[(f, b"for=6.6.6.6"), (XFF, b"1.2.3.4")],
+            "1.2.3.4",
+        );
+        check("10.0.0.1", &[(f, b"for=unknown")], "10.0.0.1");
+        check("10.0.0.1", &[(f, b"for=_hidden, for=10.1.1.1")], "10.1.1.1");
+        check("10.0.0.1", &[(f, b"by=1.2.3.4")], "10.0.0.1");
+    }
+
+    #[test]
+    fn garbage_ends_the_walk_at_the_last_hop_believed() {
+        for garbage in [
+            &b"unknown"[..],
+            b"1.2.3.4.5",
+            b"999.1.1.1",
+            b"<script>",
+            b"\xff\xfe",
+            b"1.2.3.4 5.6.7.8",
+            b"\"1.2.3.4",
+            b"[::1",
+            b"1.2.3.4:99999",
+            b"0x7f000001",
+        ] {
+            check("10.0.0.1", &[(XFF, garbage)], "10.0.0.1");
+            check(
+                "10.0.0.1",
+                &[(XFF, garbage), (XFF, b"10.7.7.7")],
+                "10.7.7.7",
+            );
+            check("10.0.0.1", &[(XFF, garbage), (XFF, b"1.2.3.4")], "1.2.3.4");
+        }
+        check("10.0.0.1", &[(XFF, b", ,,")], "10.0.0.1");
+        check("10.0.0.1", &[(XFF, b"1.2.3.4, ,")], "1.2.3.4");
+        let long = "9.9.9.9,".repeat(1000);
+        check("10.0.0.1", &[(XFF, long.as_bytes())], "9.9.9.9");
+    }
+}

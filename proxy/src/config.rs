@@ -110,7 +110,10 @@ impl FeedUrl {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let loopback = host.eq_ignore_ascii_case("localhost")
             || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        let port = authority.port_u16().unwrap_or(80);
+        let port: u16 = match authority.as_str().strip_prefix(host)? {
+            "" => 80,
+            port => port.strip_prefix(':')?.parse().ok()?,
+        };
         loopback.then(|| Self {
             authority: format!("{host}:{port}"),
         })

@@ -34,6 +34,8 @@ pub fn lock(data_dir: &Path) -> anyhow::Result<Lock> {
         .write(true)
         .mode(0o600)
         .open(&path)
+        // A folder that has become read-only still holds links to serve, and a lock needs no writing.
+        .or_else(|e| File::open(&path).map_err(|_| e))
         .with_context(|| format!("cannot open {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(Lock { _file: file }),

@@ -407,7 +407,9 @@ impl Reader {
             Store::Live { shared, .. } if shared.mapping.is_none() => {
                 Some(shared.handed_without_ring.load(Ordering::Acquire))
             }
-            _ => self.load(Cell::Handed).or_else(|| self.load(Cell::HandedTwin)),
+            _ => self
+                .load(Cell::Handed)
+                .or_else(|| self.load(Cell::HandedTwin)),
         }
     }
 

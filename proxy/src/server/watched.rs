@@ -1,0 +1,148 @@
+//! A socket that notes what its client does, so that one timer a connection can enforce three deadlines.
+//!
+//! hyper has a timeout for request heads, but makes a new timer for each, and none for writing. Here a request costs one
+//! reading of the clock.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::config::Limits;
+use crate::metrics::Closed;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Since then no request is on its way.
+    Idle(Instant),
+    /// Since then a request's head is on its way.
+    Head(Instant),
+}
+
+/// What a connection's client does.
+#[derive(Debug)]
+pub(super) struct Activity {
+    phase: Cell<Phase>,
+    /// Since when the client takes nothing of what we have to send.
+    stalled: Cell<Option<Instant>>,
+}
+
+impl Activity {
+    /// A new connection: its first request's head is due.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            phase: Cell::new(Phase::Head(now)),
+            stalled: Cell::new(None),
+        }
+    }
+
+    /// A request's head is complete.
+    #[inline]
+    pub(super) fn head_complete(&self) {
+        // The instant of its first byte will do for the idle deadline, and saves a reading of the clock.
+        if let Phase::Head(since) = self.phase.get() {
+            self.phase.set(Phase::Idle(since));
+        }
+    }
+
+    #[inline]
+    fn read_some(&self) {
+        if let Phase::Idle(_) = self.phase.get() {
+            self.phase.set(Phase::Head(Instant::now()));
+        }
+    }
+
+    #[inline]
+    fn wrote<T>(&self, result: &Poll<io::Result<T>>) {
+        match (result, self.stalled.get()) {
+            (Poll::Pending, None) => self.stalled.set(Some(Instant::now())),
+            (Poll::Ready(_), Some(_)) => self.stalled.set(None),
+            _ => {}
+        }
+    }
+
+    /// The next deadline, and what it will have been that was too slow.
+    pub(super) fn deadline(&self, limits: &Limits) -> (Instant, Closed) {
+        let (deadline, why) = match self.phase.get() {
+            Phase::Idle(since) => (since + limits.idle, Closed::Idle),
+            Phase::Head(since) => (since + limits.header, Closed::Header),
+        };
+        match self.stalled.get() {
+            Some(since) if since + limits.write < deadline => (since + limits.write, Closed::Write),
+            _ => (deadline, why),
+        }
+    }
+
+    /// When to look again: at the deadline, but soon enough for a shorter one that begins in the meantime.
+    pub(super) fn look_again(&self, now: Instant, limits: &Limits) -> Instant {
+        let soon: Duration = limits.header.min(limits.write);
+        self.deadline(limits).0.min(now + soon)
+    }
+}
+
+/// The socket.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) stream: TcpStream,
+    pub(super) activity: Rc<Activity>,
+}
+
+impl AsyncRead for Watched {
+    #[inline]
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.activity.read_some();
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Watched {
+    #[inline]
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.activity.wrote(&result);
+        result
+    }
+
+    #[inline]
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    #[inline]
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.activity.wrote(&result);
+        result
+    }
+
+    #[inline]
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,250 @@
+//! A worker: one thread, one listener, one ring, its connections.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
+
+use super::Shared;
+use super::connection::Connection;
+use crate::metrics::{self, Closed};
+use crate::ring;
+use crate::table::Current;
+use crate::visit::Visit;
+
+/// How often counts are handed on to the shared counters.
+const FLUSH_EVERY: Duration = Duration::from_millis(250);
+
+/// Pause after an error of the system on accepting (no file descriptors left, say): the next try would fail as well.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a draining worker looks whether the last connection is gone.
+const DRAIN_TICK: Duration = Duration::from_millis(10);
+
+/// A connection is handed over when the other worker has this many fewer.
+const HAND_OVER_AT: usize = 2;
+
+/// What the connections of one thread share.
+pub(super) struct Worker {
+    index: usize,
+    pub(super) shared: Arc<Shared>,
+    pub(super) table: Current,
+    ring: RefCell<ring::Writer>,
+    pub(super) metrics: metrics::Worker,
+    draining: Cell<bool>,
+    /// Connections by number, with what wakes them up.
+    connections: RefCell<BTreeMap<u64, Option<Waker>>>,
+    next: Cell<u64>,
+    open: ::metrics::Gauge,
+}
+
+impl Worker {
+    /// Appends a visit to the ring. Never waits.
+    #[inline]
+    pub(super) fn record(&self, visit: &Visit<'_>) {
+        self.ring.borrow_mut().append(visit);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    pub(super) fn register(&self, number: u64, waker: Waker) {
+        self.connections.borrow_mut().insert(number, Some(waker));
+    }
+
+    /// A connection has ended.
+    pub(super) fn gone(&self, number: u64) {
+        self.connections.borrow_mut().remove(&number);
+        if let Some(load) = self.shared.loads.get(self.index) {
+            load.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes an accepted socket, or hands it to a worker that has less to do.
+    fn place(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        self.metrics.accepted();
+        let load = |index: usize| {
+            self.shared
+                .loads
+                .get(index)
+                .map_or(usize::MAX, |load| load.load(Ordering::Relaxed))
+        };
+        let mine = load(self.index);
+        let total: usize = (0..self.shared.loads.len()).map(load).sum();
+        if total >= self.shared.limits.connections {
+            self.metrics.closed(Closed::Limit);
+            return;
+        }
+        let least = (0..self.shared.loads.len()).min_by_key(|i| load(*i));
+        let to = match least {
+            Some(other) if load(other) + HAND_OVER_AT <= mine => other,
+            _ => self.index,
+        };
+        if let Some(load) = self.shared.loads.get(to) {
+            load.fetch_add(1, Ordering::Relaxed);
+        }
+        if to == self.index {
+            self.adopt(stream, peer);
+            return;
+        }
+        self.metrics.handed();
+        if let Some(inbox) = self.shared.inboxes.get(to)
+            && let Err(back) = inbox.send((stream, peer))
+        {
+            // The other thread is gone.
+            if let (Some(theirs), Some(mine)) =
+                (self.shared.loads.get(to), self.shared.loads.get(self.index))
+            {
+                theirs.fetch_sub(1, Ordering::Relaxed);
+                mine.fetch_add(1, Ordering::Relaxed);
+            }
+            let (stream, peer) = back.0;
+            self.adopt(stream, peer);
+        }
+    }
+
+    /// Serves a socket that is counted in our load already.
+    fn adopt(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        self.connections.borrow_mut().insert(number, None);
+        // Answers are small and whole: nothing to wait for.
+        let stream = stream
+            .set_nodelay(true)
+            .and_then(|()| tokio::net::TcpStream::from_std(stream));
+        match stream {
+            Ok(stream) => {
+                tokio::task::spawn_local(Connection::new(self, number, stream, peer));
+            }
+            Err(_) => {
+                self.metrics.accept_failed();
+                self.gone(number);
+            }
+        }
+    }
+
+    fn drain(&self) {
+        self.draining.set(true);
+        for waker in self.connections.borrow().values().flatten() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn flush(&self) {
+        self.metrics.flush();
+        if let Some(load) = self.shared.loads.first().filter(|_| self.index == 0) {
+            let others: usize = self
+                .shared
+                .loads
+                .iter()
+                .skip(1)
+                .map(|l| l.load(Ordering::Relaxed))
+                .sum();
+            self.open
+                .set((load.load(Ordering::Relaxed) + others) as f64);
+        }
+    }
+}
+
+/// Runs a worker until it has drained.
+pub(super) fn run(
+    index: usize,
+    listener: TcpListener,
+    inbox: UnboundedReceiver<(TcpStream, SocketAddr)>,
+    ring: ring::Writer,
+    table: Current,
+    shared: Arc<Shared>,
+) {
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build_local(LocalOptions::default());
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "no runtime for a serving thread");
+            return;
+        }
+    };
+    let worker = Rc::new(Worker {
+        index,
+        shared,
+        table,
+        ring: RefCell::new(ring),
+        metrics: metrics::Worker::new(),
+        draining: Cell::new(false),
+        connections: RefCell::default(),
+        next: Cell::new(0),
+        open: ::metrics::gauge!(metrics::OPEN),
+    });
+    if let Err(error) = runtime.block_on(serve(Rc::clone(&worker), listener, inbox)) {
+        tracing::error!(%error, "a serving thread cannot listen");
+    }
+    // What did not finish in time is cut off here.
+    let left = worker.connections.borrow().len();
+    for _ in 0..left {
+        worker.metrics.closed(Closed::Drain);
+    }
+    drop(runtime);
+    worker.flush();
+}
+
+async fn serve(
+    worker: Rc<Worker>,
+    listener: TcpListener,
+    mut inbox: UnboundedReceiver<(TcpStream, SocketAddr)>,
+) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let drain = worker.shared.drain.clone();
+    let mut flush = interval(FLUSH_EVERY);
+    flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = drain.cancelled() => break,
+            Some((stream, peer)) = inbox.recv() => worker.adopt(stream, peer),
+            accepted = listener.accept() => match accepted.and_then(|(s, peer)| Ok((s.into_std()?, peer))) {
+                Ok((stream, peer)) => worker.place(stream, peer),
+                Err(_) => {
+                    worker.metrics.accept_failed();
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            _ = flush.tick() => worker.flush(),
+        }
+    }
+    // The kernel has connected these clients already: closing the listener now would reset them.
+    let listener = listener.into_std()?;
+    while let Ok((stream, peer)) = listener.accept() {
+        if stream.set_nonblocking(true).is_ok() {
+            worker.place(stream, peer);
+        }
+    }
+    drop(listener);
+    worker.shared.accepting.fetch_sub(1, Ordering::AcqRel);
+    worker.drain();
+    let deadline = Instant::now() + worker.shared.limits.drain;
+    while Instant::now() < deadline {
+        match timeout_at(Instant::now() + DRAIN_TICK, inbox.recv()).await {
+            Ok(Some((stream, peer))) => worker.adopt(stream, peer),
+            _ => {
+                let done = worker.shared.accepting.load(Ordering::Acquire) == 0
+                    && inbox.is_empty()
+                    && worker.connections.borrow().is_empty();
+                if done {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! Snapshots on disk, damaged ones above all.
