@@ -95,7 +95,10 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(WriteDeadline::new(stream)), TowerToHyperService::new(service));
+        .serve_connection(
+            TokioIo::new(WriteDeadline::new(stream)),
+            TowerToHyperService::new(service),
+        );
     let mut serving = std::pin::pin!(serving);
     let result = tokio::select! {
         result = serving.as_mut() => result,

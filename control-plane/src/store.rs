@@ -179,6 +179,12 @@ pub fn sqlite_url(path: &Path) -> String {
     format!("sqlite://{}", escaped.replace("%2F", "/"))
 }
 
+/// `$first, $first+1, …`: `count` placeholders. (sqlx's query builder writes `?` for `Any`, which PostgreSQL does not read.)
+pub(crate) fn placeholders(first: usize, count: usize) -> String {
+    let list: Vec<String> = (first..first + count).map(|n| format!("${n}")).collect();
+    list.join(", ")
+}
+
 /// Whether a write broke a unique constraint.
 pub(crate) fn is_unique_violation(error: &sqlx::Error) -> bool {
     error

@@ -2,7 +2,7 @@
 
 use schemas::feed::Domain as FeedDomain;
 use sqlx::any::AnyRow;
-use sqlx::{Any, FromRow, Row as _};
+use sqlx::{AssertSqlSafe, FromRow, Row as _};
 
 use super::{Store, feed};
 
@@ -101,13 +101,13 @@ pub async fn by_host(store: &Store, host: &str) -> sqlx::Result<Option<Domain>> 
 pub async fn known(store: &Store, hosts: &[String]) -> sqlx::Result<Vec<String>> {
     let mut found = Vec::new();
     for chunk in hosts.chunks(super::LIST) {
-        let mut query = sqlx::QueryBuilder::<Any>::new("SELECT host FROM domains WHERE host IN (");
-        let mut list = query.separated(", ");
+        let list = super::placeholders(1, chunk.len());
+        let sql = format!("SELECT host FROM domains WHERE host IN ({list})");
+        let mut query = sqlx::query_as(AssertSqlSafe(sql));
         for host in chunk {
-            list.push_bind(host.clone());
+            query = query.bind(host.clone());
         }
-        query.push(")");
-        let rows: Vec<(String,)> = query.build_query_as().fetch_all(store.readers()).await?;
+        let rows: Vec<(String,)> = query.fetch_all(store.readers()).await?;
         found.extend(rows.into_iter().map(|(host,)| host));
     }
     Ok(found)

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use schemas::feed::{self, Change, Key, Kind, MAX_LINKS_PER_CHANGE, Shared};
-use sqlx::{Any, Transaction};
+use sqlx::{Any, AssertSqlSafe, Transaction};
 
 use super::Store;
 
@@ -185,30 +185,31 @@ impl Write {
             .filter(|(_, added)| *added != 0)
             .collect();
         for chunk in groups.chunks(GROUPS_PER_STATEMENT) {
-            let mut select = sqlx::QueryBuilder::<Any>::new(
-                "SELECT group_no, sum FROM feed_groups WHERE group_no IN (",
-            );
-            let mut list = select.separated(", ");
+            let list = super::placeholders(1, chunk.len());
+            let select =
+                format!("SELECT group_no, sum FROM feed_groups WHERE group_no IN ({list})");
+            let mut select = sqlx::query_as(AssertSqlSafe(select));
             for (group, _) in chunk {
-                list.push_bind(*group as i64);
+                select = select.bind(*group as i64);
             }
-            select.push(")");
-            let old: BTreeMap<i64, i64> = select
-                .build_query_as::<(i64, i64)>()
-                .fetch_all(&mut *self.tx)
-                .await?
-                .into_iter()
-                .collect();
-            let mut upsert =
-                sqlx::QueryBuilder::<Any>::new("INSERT INTO feed_groups (group_no, sum) ");
-            upsert.push_values(chunk, |mut row, (group, added)| {
+            let old: Vec<(i64, i64)> = select.fetch_all(&mut *self.tx).await?;
+            let old: BTreeMap<i64, i64> = old.into_iter().collect();
+            let rows =
+                (0..chunk.len()).map(|row| format!("({})", super::placeholders(row * 2 + 1, 2)));
+            let rows = rows.collect::<Vec<_>>().join(", ");
+            let upsert = format!(
+                "INSERT INTO feed_groups (group_no, sum) VALUES {rows} \
+                 ON CONFLICT (group_no) DO UPDATE SET sum = excluded.sum"
+            );
+            let mut upsert = sqlx::query(AssertSqlSafe(upsert));
+            for (group, added) in chunk {
                 let group = *group as i64;
                 let sum = old.get(&group).copied().unwrap_or(0).cast_unsigned();
-                row.push_bind(group)
-                    .push_bind(sum.wrapping_add(*added).cast_signed());
-            });
-            upsert.push(" ON CONFLICT (group_no) DO UPDATE SET sum = excluded.sum");
-            upsert.build().execute(&mut *self.tx).await?;
+                upsert = upsert
+                    .bind(group)
+                    .bind(sum.wrapping_add(*added).cast_signed());
+            }
+            upsert.execute(&mut *self.tx).await?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use schemas::link::Status;
 use schemas::slug::Slug;
 use sqlx::any::AnyRow;
-use sqlx::{Any, FromRow, Row as _};
+use sqlx::{AssertSqlSafe, FromRow, Row as _};
 
 use super::Store;
 use crate::domain::link::Content;
@@ -220,16 +220,16 @@ pub async fn ids(store: &Store, workspace: i64, search: &str) -> sqlx::Result<Ve
 pub async fn by_ids(store: &Store, workspace: i64, ids: &[i64]) -> sqlx::Result<Vec<Link>> {
     let mut links = Vec::with_capacity(ids.len());
     for chunk in ids.chunks(super::LIST) {
-        let mut query = sqlx::QueryBuilder::<Any>::new(
-            "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id WHERE l.workspace_id = ",
+        let list = super::placeholders(2, chunk.len());
+        let sql = format!(
+            "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
+             WHERE l.workspace_id = $1 AND l.id IN ({list})"
         );
-        query.push_bind(workspace).push(" AND l.id IN (");
-        let mut list = query.separated(", ");
+        let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(workspace);
         for id in chunk {
-            list.push_bind(*id);
+            query = query.bind(*id);
         }
-        query.push(")");
-        let mut rows: Vec<Link> = query.build_query_as().fetch_all(store.readers()).await?;
+        let mut rows: Vec<Link> = query.fetch_all(store.readers()).await?;
         for id in chunk {
             if let Some(at) = rows.iter().position(|link| link.id == *id) {
                 links.push(rows.swap_remove(at));

@@ -260,6 +260,7 @@ pub(crate) fn config(data: &TempDir, database: Option<String>, more: &[(&str, &s
         ("SIGNPOST_CLICKHOUSE_ADDR", "127.0.0.1:1".to_owned()),
     ];
     all.extend(database.map(|url| ("SIGNPOST_DATABASE_URL", url)));
+    all.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
     all.extend(
         more.iter()
             .map(|(name, value)| (*name, (*value).to_owned())),

@@ -31,6 +31,11 @@ use crate::store::links::{self, Link};
 /// Links read at a time.
 const PAGE: i64 = 500;
 
+/// Content types of streams.
+pub(super) const CSV: &str = "text/csv; charset=utf-8";
+/// See [`CSV`].
+pub(super) const NDJSON: &str = "application/x-ndjson";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Csv,
@@ -89,14 +94,8 @@ pub(super) async fn export(
     )?;
     let workspace = caller.workspace();
     let (kind, name) = match format {
-        Format::Csv => (
-            "text/csv; charset=utf-8",
-            "attachment; filename=\"links.csv\"",
-        ),
-        Format::Ndjson => (
-            "application/x-ndjson",
-            "attachment; filename=\"links.ndjson\"",
-        ),
+        Format::Csv => (CSV, "attachment; filename=\"links.csv\""),
+        Format::Ndjson => (NDJSON, "attachment; filename=\"links.ndjson\""),
         Format::Json => ("application/json", "inline"),
     };
     let state = Some((app, i64::MAX, true));
@@ -246,7 +245,7 @@ impl ExportedLink {
 }
 
 /// A line of CSV (RFC 4180); texts with a comma, a quote or a line break are quoted.
-pub(super) fn csv_line(fields: &[String]) -> String {
+fn csv_line(fields: &[String]) -> String {
     let mut line = String::new();
     for (place, field) in fields.iter().enumerate() {
         if place > 0 {

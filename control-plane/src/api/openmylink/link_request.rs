@@ -176,7 +176,7 @@ pub(super) fn wish(map: &Map<String, Value>) -> Result<Wish, FieldError> {
             )?,
             expired_url: body
                 .expired_url
-                .map(|url| match url.trim() {
+                .map(|url| match url.trim_matches(' ') {
                     "" => Ok(None),
                     url => Destination::parse("expired_url", url).map(Some),
                 })

@@ -7,8 +7,6 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
-use futures_util::stream;
 use http::header::CONTENT_TYPE;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
@@ -16,7 +14,7 @@ use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::export::csv_line;
+use super::export::{CSV, NDJSON};
 use super::reply::Failure;
 use super::request::{Id, Query};
 use crate::app::App;
@@ -26,7 +24,7 @@ use crate::domain::field::FieldError;
 use crate::domain::key::Scope;
 use crate::error::ApiError;
 use crate::middleware::Caller;
-use crate::stats::{Bots, ByValue, Event, EventPage, LinkStats, Range, Step};
+use crate::stats::{Bots, ByValue, Event, LinkStats, Range, Step, csv_head, csv_line};
 use crate::store::links;
 
 /// Largest page of events.
@@ -34,9 +32,6 @@ const MAX_EVENTS: i64 = 1000;
 
 /// Events a page when none are asked for.
 const DEFAULT_EVENTS: i64 = 100;
-
-/// Most events of one stream: more than a link will ever have.
-const MAX_STREAMED: i64 = 1_000_000_000_000;
 
 /// Longest name of a time zone.
 const MAX_ZONE: usize = 64;
@@ -176,7 +171,7 @@ struct Question {
     ("tz" = Option<String>, Query, description = "time zone of days and hours, UTC when absent"),
     ("bots" = Option<String>, Query, description = "exclude (default), include or only"),
     ("cursor" = Option<String>, Query, description = "next_cursor of the page before (event)"),
-    ("limit" = Option<i64>, Query, description = "events a page, 1 to 1000, 100 when absent; of a stream: at most so many (event)"),
+    ("limit" = Option<i64>, Query, description = "events a page, 1 to 1000, 100 when absent; none for a stream (event)"),
     ("format" = Option<String>, Query, description = "json (default), ndjson or csv; the latter two stream all events"),
 ), responses((status = 200, body = StatsReply), (status = 503, body = super::reply::ErrorReply)))]
 pub(super) async fn stats(
@@ -195,7 +190,7 @@ pub(super) async fn stats(
     let place = (workspace.cast_unsigned(), id.cast_unsigned());
     match (question.granularity, question.format) {
         (Granularity::Event, Format::Json) => events(&app, place, &question).await,
-        (Granularity::Event, _) => streamed(app, place, question).await,
+        (Granularity::Event, _) => streamed(&app, place, &question).await,
         (Granularity::Day, _) => counts(&app, place, &question, Step::Day).await,
         (Granularity::Hour, _) => counts(&app, place, &question, Step::Hour).await,
     }
@@ -272,87 +267,34 @@ async fn events(
     Ok(Json(EventsReply { error: 0, data }).into_response())
 }
 
-/// All events from the cursor on, page by page. The first page is read before the answer begins, so that an error is
-/// still one; a later one breaks the answer off.
+/// All events of the range as they come. What is wrong before the first is still an error; later on the answer breaks
+/// off, which a client sees by its missing end.
 async fn streamed(
-    app: Arc<App>,
-    (workspace, link): (u64, u64),
-    question: Question,
-) -> Result<Response, Failure> {
-    let format = question.format;
-    let head = match format {
-        Format::Csv => csv_line(&VISIT_COLUMNS.map(str::to_owned)),
-        Format::Json | Format::Ndjson => String::new(),
-    };
-    let first = next_page(
-        &app,
-        (workspace, link),
-        &question,
-        question.cursor.as_deref(),
-        question.limit,
-    )
-    .await?;
-    let state = (app, question, Some(first), head);
-    let lines = stream::try_unfold(
-        state,
-        move |(app, mut question, page, mut text)| async move {
-            let Some(page) = page else {
-                return Ok::<_, ApiError>(None);
-            };
-            question.limit -= i64::try_from(page.events.len()).unwrap_or(0);
-            for event in page.events {
-                text.push_str(&line(format, &Visit::from(event)));
-            }
-            let next = match page.next_cursor {
-                Some(cursor) if question.limit > 0 => Some(
-                    next_page(
-                        &app,
-                        (workspace, link),
-                        &question,
-                        Some(&cursor),
-                        question.limit,
-                    )
-                    .await?,
-                ),
-                _ => None,
-            };
-            Ok(Some((
-                Bytes::from(text),
-                (app, question, next, String::new()),
-            )))
-        },
-    );
-    let kind = match format {
-        Format::Csv => "text/csv; charset=utf-8",
-        Format::Json | Format::Ndjson => "application/x-ndjson",
-    };
-    Ok(([(CONTENT_TYPE, kind)], Body::from_stream(lines)).into_response())
-}
-
-async fn next_page(
     app: &App,
     (workspace, link): (u64, u64),
     question: &Question,
-    cursor: Option<&str>,
-    left: i64,
-) -> Result<EventPage, ApiError> {
-    let limit = usize::try_from(left.min(MAX_EVENTS)).unwrap_or(1);
+) -> Result<Response, Failure> {
     let Question { range, bots, .. } = question;
-    Ok(app
-        .stats
-        .events(workspace, link, range, *bots, cursor, limit)
-        .await?)
+    let export = app.stats.export(workspace, link, range, *bots).await?;
+    Ok(match question.format {
+        Format::Csv => {
+            let pieces = export.into_pieces(csv_head(), csv_line);
+            ([(CONTENT_TYPE, CSV)], Body::from_stream(pieces)).into_response()
+        }
+        Format::Json | Format::Ndjson => {
+            let pieces = export.into_pieces("", ndjson_line);
+            ([(CONTENT_TYPE, NDJSON)], Body::from_stream(pieces)).into_response()
+        }
+    })
 }
 
-fn line(format: Format, visit: &Visit) -> String {
-    match format {
-        Format::Csv => csv_line(&visit.columns()),
-        Format::Json | Format::Ndjson => {
-            let mut text = serde_json::json!(visit).to_string();
-            text.push('\n');
-            text
-        }
-    }
+fn ndjson_line(event: &Event, out: &mut Vec<u8>) {
+    out.extend_from_slice(
+        serde_json::json!(Visit::from(event.clone()))
+            .to_string()
+            .as_bytes(),
+    );
+    out.push(b'\n');
 }
 
 fn question(query: &Query) -> Result<Question, FieldError> {
@@ -389,17 +331,22 @@ fn question(query: &Query) -> Result<Question, FieldError> {
         ],
         Bots::Exclude,
     )?;
-    let (default, max) = match format {
-        Format::Json => (DEFAULT_EVENTS, MAX_EVENTS),
-        Format::Ndjson | Format::Csv => (MAX_STREAMED, MAX_STREAMED),
-    };
+    // A stream is whole: it has neither a page to begin after nor an end before the last event.
+    for name in ["cursor", "limit"] {
+        if format != Format::Json && query.text(name).is_some() {
+            return Err(FieldError::new(
+                name,
+                "must be absent unless format is json",
+            ));
+        }
+    }
     Ok(Question {
         range: range(query)?,
         granularity,
         bots,
         format,
         cursor: query.text("cursor").map(str::to_owned),
-        limit: query.number("limit", default, (1, max))?,
+        limit: query.number("limit", DEFAULT_EVENTS, (1, MAX_EVENTS))?,
     })
 }
 
@@ -418,12 +365,11 @@ fn range(query: &Query) -> Result<Range, FieldError> {
         None => None,
         // Inclusive, to the millisecond.
         Some(When::Instant(ms)) => Some(ms.saturating_add(1)),
-        Some(When::Day(day)) => {
-            let after = day
-                .checked_add(1.day())
-                .map_err(|_| FieldError::new("to", "is too far ahead"))?;
-            Some(start_of("to", after, &tz)?)
-        }
+        // Nothing is after the last day there is.
+        Some(When::Day(day)) => match day.checked_add(1.day()) {
+            Ok(after) => Some(start_of("to", after, &tz)?),
+            Err(_) => None,
+        },
     };
     if let (Some(from), Some(to)) = (from_ms, to_ms)
         && from >= to
@@ -529,52 +475,6 @@ pub(super) mod label {
 
     pub(super) fn same(value: &str) -> &str {
         value
-    }
-}
-
-const VISIT_COLUMNS: [&str; 18] = [
-    "id",
-    "timestamp",
-    "country",
-    "region",
-    "city",
-    "device",
-    "os",
-    "browser",
-    "language",
-    "referrer",
-    "utm_source",
-    "utm_medium",
-    "utm_campaign",
-    "utm_term",
-    "utm_content",
-    "is_unique",
-    "is_bot",
-    "is_scan",
-];
-
-impl Visit {
-    fn columns(&self) -> [String; 18] {
-        [
-            self.id.clone(),
-            self.timestamp.clone(),
-            self.country.clone(),
-            self.region.clone(),
-            self.city.clone(),
-            self.device.clone(),
-            self.os.clone(),
-            self.browser.clone(),
-            self.language.clone(),
-            self.referrer.clone(),
-            self.utm_source.clone(),
-            self.utm_medium.clone(),
-            self.utm_campaign.clone(),
-            self.utm_term.clone(),
-            self.utm_content.clone(),
-            self.is_unique.to_string(),
-            self.is_bot.to_string(),
-            self.is_scan.to_string(),
-        ]
     }
 }
 
