@@ -140,7 +140,7 @@ struct RolledUp {
     dimension: String,
     #[serde(deserialize_with = "lossy")]
     value: String,
-    is_rest: bool,
+    is_rest: u8,
 }
 
 /// Clicks by value of the span's whole days.
@@ -150,7 +150,7 @@ async fn read_rolled_up(server: &Server, of: Of, span: &Span) -> Result<Vec<Roll
     let names = DIMENSIONS.map(|(name, _)| format!("'{name}'")).join(", ");
     let sql = format!(
         "SELECT sum(part) AS clicks, dimension, if(place > {MAX_ROLLED_UP_VALUES}, '', value) AS value,
-            place > {MAX_ROLLED_UP_VALUES} AS is_rest
+            toUInt8(place > {MAX_ROLLED_UP_VALUES}) AS is_rest
          FROM (
             SELECT toString(dimension) AS dimension, value, sum(clicks) AS part,
                 row_number() OVER (PARTITION BY dimension ORDER BY sum(clicks) DESC, value) AS place
@@ -168,7 +168,7 @@ async fn read_rolled_up(server: &Server, of: Of, span: &Span) -> Result<Vec<Roll
 struct Visitors {
     /// Number of the bucket; meaningless in the row of the whole span.
     bucket: i64,
-    is_total: bool,
+    is_total: u8,
     clicks: u64,
     unique_clicks: u64,
 }
@@ -198,13 +198,13 @@ async fn read_visitors(
             FROM signpost.clicks WHERE {conditions} AND {raw} GROUP BY number
          )
          GROUP BY GROUPING SETS ({sets})",
-        is_total = if by_day { "grouping(number) = 1" } else { "true" },
+        is_total = if by_day { "toUInt8(grouping(number))" } else { "toUInt8(1)" },
     );
     if !by_day {
         let (local, time) = (Span::LOCAL, Span::TIME);
         sql += &format!(
-            " UNION ALL SELECT {local} AS bucket, false AS is_total, count() AS clicks,
-                uniqCombined64(17)(visitor) AS unique_clicks
+            " UNION ALL SELECT {local} AS bucket, toUInt8(0) AS is_total, count() AS clicks,
+                ifNull(uniqCombined64(17)(visitor), 0) AS unique_clicks
              FROM signpost.clicks WHERE {conditions} AND {time} GROUP BY bucket"
         );
     }
@@ -274,7 +274,7 @@ impl Tally {
                 clicks: row.clicks,
                 unique_clicks: row.unique_clicks,
             };
-            if row.is_total {
+            if row.is_total != 0 {
                 totals = found;
             } else {
                 series.insert(row.bucket, found);
@@ -291,7 +291,7 @@ impl Tally {
                 // A dimension that a newer version rolls up.
                 continue;
             };
-            if row.is_rest {
+            if row.is_rest != 0 {
                 *rest += row.clicks;
             } else {
                 *by.entry(row.value.into_bytes()).or_default() += row.clicks;

@@ -60,6 +60,9 @@ impl Server {
     pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
         let client = Client::default()
             .with_compression(Compression::None)
+            // Rows without names and types: what they are stands in each query, and tests read every column of each.
+            // The check costs time for each value, and the embedded engine repeats names and types with each block.
+            .with_validation(false)
             // A client that goes away takes its query with it.
             .with_setting("cancel_http_readonly_queries_on_client_close", "1");
         let Some(url) = &config.clickhouse_url else {

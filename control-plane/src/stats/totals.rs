@@ -42,7 +42,7 @@ pub(super) async fn of_links(
                 uniqCombined64MergeStateIf(17)(visitors, NOT is_bot) AS state, true AS busy
             FROM signpost.clicks_by_day WHERE {which} AND dimension = 'total' GROUP BY link
             UNION ALL
-            SELECT link, count() AS part, uniqExact(visitor) AS exact,
+            SELECT link, count() AS part, ifNull(uniqExact(visitor), 0) AS exact,
                 uniqCombined64State(17)(visitor) AS state, false AS busy
             FROM signpost.clicks WHERE {which} AND NOT rolled_up AND NOT is_bot GROUP BY link
          )
@@ -89,7 +89,7 @@ pub(super) async fn in_range(
         )
     } else {
         format!(
-            "SELECT count() AS clicks, uniqExact(visitor) AS unique_clicks
+            "SELECT count() AS clicks, ifNull(uniqExact(visitor), 0) AS unique_clicks
              FROM signpost.clicks WHERE {conditions} AND {raw}"
         )
     };

@@ -4,6 +4,7 @@
 mod account;
 mod bad_input;
 mod conventions;
+mod engine;
 mod feed;
 mod feed_writes;
 mod harness;
@@ -11,3 +12,4 @@ mod keys;
 mod links;
 mod lists;
 mod start;
+mod stats;
