@@ -16,7 +16,7 @@ use crate::{cpu, load};
 const LINKS: usize = 100_000;
 
 /// Name of the proxy's serving threads.
-const SERVING: &str = "worker";
+const SERVING: &str = "serve-";
 
 /// How long the clicks of all rounds may take to be stored.
 const STORED: Duration = Duration::from_secs(300);

@@ -101,7 +101,8 @@ pub async fn revoke(config: &Config, id: i64) -> anyhow::Result<bool> {
     Ok(revoked)
 }
 
-async fn open(config: &Config) -> anyhow::Result<Store> {
+/// Opens the database, which must be there already.
+pub(crate) async fn open(config: &Config) -> anyhow::Result<Store> {
     if let Some(path) = config.database_url.0.strip_prefix("sqlite://") {
         let path = percent_encoding::percent_decode_str(path)
             .decode_utf8_lossy()

@@ -16,6 +16,7 @@ mod links;
 mod metrics;
 mod middleware;
 mod rate;
+pub mod resolve;
 mod router;
 mod server;
 pub mod stats;

@@ -76,10 +76,14 @@ impl Config {
         );
         Self {
             clickhouse: endpoint(settings, &data_dir),
-            click_logs: if click_logs.is_empty() {
-                vec![data_dir.join(files::CLICKS)]
-            } else {
-                click_logs
+            click_logs: {
+                let mut folders = click_logs;
+                if folders.is_empty() {
+                    folders.push(data_dir.join(files::CLICKS));
+                }
+                // What `signpost clicks import` brings in; there only while it has something to read.
+                folders.push(data_dir.join(files::CLICKS_IMPORT));
+                folders
             },
             batch_rows: usize::try_from(settings.number(
                 "SIGNPOST_INGEST_BATCH_ROWS",
@@ -186,7 +190,10 @@ mod tests {
         assert!(
             matches!(config.clickhouse.password, Password::File(p) if p == Path::new("/d/clickhouse.password"))
         );
-        assert_eq!(config.click_logs, [Path::new("/d/clicks")]);
+        assert_eq!(
+            config.click_logs,
+            [Path::new("/d/clicks"), Path::new("/d/clicks-import")]
+        );
     }
 
     #[test]
@@ -202,7 +209,14 @@ mod tests {
         s.check().expect("no mistake");
         assert_eq!(config.clickhouse.user, "us@er");
         assert!(matches!(&config.clickhouse.password, Password::Given(Secret(p)) if p == "p+w+d"));
-        assert_eq!(config.click_logs, [Path::new("/a"), Path::new("/b")]);
+        assert_eq!(
+            config.click_logs,
+            [
+                Path::new("/a"),
+                Path::new("/b"),
+                Path::new("./data/clicks-import")
+            ]
+        );
         assert!(!format!("{config:?}").contains("p+w"));
     }
 

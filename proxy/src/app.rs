@@ -43,6 +43,7 @@ impl Proxy {
     /// The data folder or the address cannot be had.
     pub fn start(config: &Config, health: &Health) -> anyhow::Result<Self> {
         metrics::describe();
+        health.not_ready(VISITORS, "not listening yet");
         let lock = data_folder::lock(&config.data_dir)?;
         let ended = CancellationToken::new();
         let (table, opened) = snapshot::load(&config.data_dir.join(files::SNAPSHOT));
@@ -75,6 +76,7 @@ impl Proxy {
         };
         let feed =
             Feed::start(feed, ended.clone().drop_guard()).context("cannot start the feed")?;
+        health.ready(VISITORS);
         tracing::info!(addr = %server.addr(), workers = config.workers, "serving visitors");
         Ok(Self {
             server,
@@ -115,6 +117,9 @@ impl Proxy {
         fed.and(enriched)
     }
 }
+
+/// Name of the part that listens.
+const VISITORS: &str = "visitors";
 
 /// Runs the proxy until `shutdown` is cancelled.
 ///

@@ -35,9 +35,10 @@ impl Health {
             .clone()
     }
 
-    /// Whether all parts are ready.
+    /// Whether all parts are ready. A role whose parts have not said anything yet is not.
     pub fn is_ready(&self) -> bool {
-        self.report().values().all(Option::is_none)
+        let report = self.report();
+        !report.is_empty() && report.values().all(Option::is_none)
     }
 
     fn set(&self, part: &'static str, why: Option<String>) {

@@ -112,9 +112,9 @@ pub(crate) fn metrics_page(text: String) -> Response {
 }
 
 fn ready(role: &str, health: &Health) -> Response {
-    let report = health.report();
-    let ready = report.values().all(Option::is_none);
-    let parts: serde_json::Map<String, serde_json::Value> = report
+    let ready = health.is_ready();
+    let parts: serde_json::Map<String, serde_json::Value> = health
+        .report()
         .into_iter()
         .map(|(part, why)| (part.to_owned(), why.map_or_else(|| "ready".into(), serde_json::Value::String)))
         .collect();

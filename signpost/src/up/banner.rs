@@ -4,6 +4,9 @@ use std::io::Write as _;
 
 use super::plan::Plan;
 
+/// A user agent that counts as a person's.
+const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+
 /// Prints the welcome.
 pub(super) fn print(plan: &Plan, first_start: bool) -> anyhow::Result<()> {
     let key_file = plan.admin_key_file();
@@ -41,9 +44,9 @@ fn welcome(plan: &Plan, key: Option<&str>) -> String {
     let slug = format!("hello-{}", std::process::id());
     let auth = format!("-H \"Authorization: Bearer $(cat '{key_file}')\"");
     text += &format!(
-        "\nMake a link, follow it, read its stats:\n\n  \
+        "\nMake a link, follow it as a browser would (curl itself counts as a bot), read its stats:\n\n  \
          curl -sS http://{api}/api/url/add {auth} -H 'Content-Type: application/json' -d '{{\"url\":\"https://example.com/\",\"custom\":\"{slug}\"}}'\n  \
-         curl -sSi {public}/{slug}\n  \
+         curl -sSi {public}/{slug} -A '{BROWSER}'\n  \
          curl -sS '{api_urls}?short={public}/{slug}' {auth}\n\n\
          Ctrl-C stops everything.\n",
         api_urls = format_args!("http://{api}/api/urls"),

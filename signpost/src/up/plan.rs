@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use schemas::names::files;
@@ -13,6 +14,9 @@ use super::child::Role;
 
 /// Longest path a Unix socket can have (`sun_path`), less the longest role's name.
 const MAX_SOCKET_FOLDER_BYTES: usize = 107 - "/control-plane.sock".len();
+
+/// How long addresses may still be held by the children of an `up` that was killed a moment ago.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The plan of one start.
 #[derive(Debug)]
@@ -85,7 +89,7 @@ impl Plan {
             ("SIGNPOST_ADMIN_ADDR", "--admin-addr", self.admin_addr, true),
             ("SIGNPOST_CLICKHOUSE_ADDR", "--clickhouse-addr", self.clickhouse_addr, self.embedded),
         ] {
-            if let Some(error) = used.then(|| std::net::TcpListener::bind(addr).err()).flatten() {
+            if let Some(error) = used.then(|| in_use(addr)).flatten() {
                 taken.push(format!("{setting}={addr} ({flag}): cannot listen there: {error}"));
             }
         }
@@ -152,6 +156,19 @@ impl Plan {
     /// Where the embedded engine listens, if it runs.
     pub(crate) fn clickhouse_addr(&self) -> Option<SocketAddr> {
         self.embedded.then_some(self.clickhouse_addr)
+    }
+}
+
+/// Why an address cannot be listened on. Processes of an `up` that was killed hold theirs for a moment longer.
+fn in_use(addr: SocketAddr) -> Option<std::io::Error> {
+    let until = Instant::now() + GRACE;
+    loop {
+        match std::net::TcpListener::bind(addr) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < until => {
+                std::thread::park_timeout(GRACE / 20);
+            }
+            tried => return tried.err(),
+        }
     }
 }
 

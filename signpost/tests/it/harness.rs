@@ -110,6 +110,8 @@ impl Up {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
+            // Processes come and go on the same port here: a kept connection may lead to one that is gone.
+            .max_idle_connections(0)
             .timeout_global(Some(Duration::from_secs(20)))
             .build()
             .new_agent();
@@ -220,10 +222,7 @@ impl Up {
             request = request.header(*name, *value);
         }
         let mut answer = match body {
-            Some(body) => {
-                let request = request.body(body.to_owned()).unwrap();
-                self.agent.configure_request(request).allow_non_standard_methods(true).build().run_with(&self.agent)
-            }
+            Some(body) => self.agent.run(request.body(body.to_owned()).unwrap()),
             None => self.agent.run(request.body(()).unwrap()),
         }
         .ok()?;

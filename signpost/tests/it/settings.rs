@@ -25,7 +25,9 @@ fn every_bad_setting_is_told_in_one_go() {
     let said = String::from_utf8_lossy(&output.stderr);
     for (name, value) in bad {
         assert!(said.contains(name), "{name} is not named:\n{said}");
-        assert!(said.contains(value), "{value} is not shown:\n{said}");
+        // A database's URL may hold a password: only its scheme is shown.
+        let shown = value.strip_suffix("//x").filter(|_| name == "SIGNPOST_DATABASE_URL").unwrap_or(value);
+        assert!(said.contains(shown), "{value} is not shown:\n{said}");
     }
     // The same through `check`.
     let output = signpost().arg("check").env("SIGNPOST_DATA_DIR", folder.path()).envs(bad).output().unwrap();
