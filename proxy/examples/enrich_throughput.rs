@@ -58,7 +58,10 @@ fn main() {
     println!("start: {:?}", start.elapsed());
 
     let now = std::time::SystemTime::now();
-    let time_ms = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let time_ms = now
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_millis() as i64;
     let start = Instant::now();
     for i in 0..visits {
         // A step that is no multiple of anything spreads agents and addresses.

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use schemas::click::Stream;
@@ -17,6 +17,8 @@ use super::read::{Leftover, Reader};
 
 const LOCK_FILE: &str = "lock";
 const EXTENSION: &str = "ring";
+/// How often a folder that vanishes while it is being locked is made again. Each time takes a process that ends just then.
+const ATTEMPTS: u32 = 5;
 /// `f_type` of tmpfs and ramfs, from linux/magic.h.
 const TMPFS: u64 = 0x0102_1994;
 const RAMFS: u64 = 0x8584_58f6;
@@ -57,23 +59,20 @@ impl Folder {
             path: path.clone(),
             source,
         };
-        // Visits hold addresses: nobody else may read them.
-        match fs::DirBuilder::new().mode(0o700).create(&path) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(fail(e)),
-            _ => {}
-        }
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path.join(LOCK_FILE))
-            .map_err(fail)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(FolderError::Locked(path)),
-            Err(fs::TryLockError::Error(e)) => return Err(fail(e)),
-        }
+        let mut attempts = 0;
+        let lock = loop {
+            match make_and_lock(&path) {
+                Ok(lock) => break lock,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    return Err(FolderError::Locked(path));
+                }
+                // Its last user cleared it away between two steps of ours.
+                Err(e) if e.kind() == io::ErrorKind::NotFound && attempts < ATTEMPTS => {
+                    attempts += 1;
+                }
+                Err(e) => return Err(fail(e)),
+            }
+        };
         let in_memory = rustix::fs::statfs(&path)
             .is_ok_and(|s| [TMPFS, RAMFS].contains(&(s.f_type as u64 & 0xffff_ffff)));
         Ok(Self {
@@ -173,6 +172,36 @@ impl Folder {
     fn ring_path(&self, stream: Stream) -> PathBuf {
         self.path.join(format!("{stream}.{EXTENSION}"))
     }
+}
+
+impl Drop for Folder {
+    /// A folder without rings goes; data folders come and go, and nobody else clears up in memory.
+    fn drop(&mut self) {
+        if self.leftovers().is_ok_and(|rings| rings.is_empty()) {
+            let _ = fs::remove_file(self.path.join(LOCK_FILE));
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+}
+
+/// Makes the folder and takes its lock. `NotFound` when it was deleted meanwhile, `WouldBlock` when it is locked.
+fn make_and_lock(path: &Path) -> io::Result<File> {
+    // Visits hold addresses: nobody else may read them.
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path.join(LOCK_FILE))?;
+    lock.try_lock()?;
+    if lock.metadata()?.nlink() == 0 {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    Ok(lock)
 }
 
 fn stream_of(file_name: &str) -> Option<Stream> {

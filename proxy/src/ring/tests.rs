@@ -251,6 +251,20 @@ fn a_second_process_does_not_get_the_folder() {
 }
 
 #[test]
+fn an_empty_folder_is_cleared_away_and_one_with_rings_stays() {
+    let (parent, folder) = folder();
+    let path = folder.path().to_owned();
+    drop(folder);
+    assert!(!path.exists());
+    let folder = Folder::open(parent.path(), "test").unwrap();
+    std::mem::forget(folder.create(stream(), SMALL, 0).unwrap());
+    drop(folder);
+    assert!(path.exists());
+    let folder = Folder::open(parent.path(), "test").unwrap();
+    assert_eq!(folder.leftovers().unwrap().len(), 1);
+}
+
+#[test]
 fn a_folder_that_cannot_be_is_an_error() {
     for path in ["/dev/null", "/proc/nowhere", "/nowhere/at/all"] {
         assert!(matches!(

@@ -231,7 +231,7 @@ fn visits_reach_the_log_and_the_books_are_closed() {
             .iter()
             .all(|c| c.browser == "Chrome" && c.ip == "192.0.2.0" && c.visitor.is_none())
     );
-    assert!(place.ring_files().is_empty());
+    assert_eq!(fs::read_dir(&place.rings).unwrap().count(), 0);
 }
 
 #[test]
@@ -302,6 +302,23 @@ fn without_a_ring_folder_visits_are_counted_as_lost_and_health_says_so() {
     assert!(told.assert_balanced().values().all(|(_, closed)| *closed));
     assert_eq!(told.lost()["ring_unavailable"], 10);
     assert!(told.clicks.is_empty());
+}
+
+#[test]
+fn a_ring_deleted_in_use_works_on_and_health_says_so() {
+    let place = Place::new();
+    let (enricher, mut writers, health) = start(&place.config());
+    eventually(|| health.is_ready());
+    for file in place.ring_files() {
+        fs::remove_file(file).unwrap();
+    }
+    eventually(|| health.report()["rings"].is_some());
+    writers[0].append(&visit("a"));
+    drop(writers);
+    enricher.stop().unwrap();
+    let told = Told::by(&place.log());
+    told.assert_balanced();
+    assert_eq!(told.clicks.len(), 1);
 }
 
 #[test]
