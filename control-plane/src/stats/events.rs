@@ -259,7 +259,7 @@ async fn first_visits(
             AND visitor IN {{visitors:Array(UInt64)}}
          GROUP BY visitor"
     );
-    let earliest = span.from_ms().max(earliest.time_ms - LONGEST_PERIOD_MS);
+    let earliest = span.start_ms().max(earliest.time_ms - LONGEST_PERIOD_MS);
     let query = of
         .bind(server.query(&sql, ANSWER_TIMEOUT)?)
         .param("earliest", earliest)

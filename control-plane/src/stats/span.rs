@@ -47,7 +47,7 @@ impl Span {
     }
 
     /// First instant, milliseconds since 1970.
-    pub(super) fn from_ms(&self) -> i64 {
+    pub(super) fn start_ms(&self) -> i64 {
         self.from_ms
     }
 

@@ -1,4 +1,5 @@
 //! Statistics from the real engine, compared with numbers worked out from the same rows by plain code.
+#![allow(clippy::print_stdout, reason = "what was measured is worth reading")]
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::{Duration, Instant};
