@@ -7,11 +7,12 @@ use schemas::names::files;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Endpoint, Password};
 use crate::intent::IntentFile;
 use crate::lock::RoleLock;
 use crate::pipeline::Pipeline;
 use crate::source::click_log::ClickLog;
+use crate::store::Store;
 
 /// An ingest that runs.
 #[derive(Debug)]
@@ -83,6 +84,23 @@ pub fn start(
         drop(lock);
     });
     Ok(Running { stop, task })
+}
+
+/// A connection for a tool: the password must be there already.
+///
+/// # Errors
+/// Its file cannot be read.
+pub(crate) fn connect(endpoint: &Endpoint) -> anyhow::Result<Store> {
+    let password = match &endpoint.password {
+        Password::Given(secret) => secret.0.clone(),
+        Password::File(path) => std::fs::read_to_string(path).with_context(|| {
+            format!(
+                "cannot read the password of the clickhouse engine in {}",
+                path.display()
+            )
+        })?,
+    };
+    Ok(Store::new(endpoint, password.trim()))
 }
 
 /// SIGKILL when the parent's thread that started us ends, however it ends.

@@ -10,6 +10,7 @@
 //! them, `row` and `dead` make blocks, `store` talks to ClickHouse, `recover` settles doubt; `audit` checks the books.
 
 mod app;
+pub mod audit;
 mod backoff;
 mod batch;
 mod busy;

@@ -24,6 +24,7 @@ use crate::batch::{Batch, Judge};
 use crate::config::{Config, Password};
 use crate::dead;
 use crate::intent::{Intent, IntentFile};
+use crate::known::Known;
 use crate::metrics as m;
 use crate::migrate::migrate;
 use crate::receipt::RollUp;
@@ -202,7 +203,7 @@ impl<S: Source> Pipeline<S> {
         if recover::settle(&store, &self.intent, &mut self.sources, limits, &mut judge).await? {
             judge.known = recover::known(&store).await?;
         }
-        catch_up_from_receipts(&store, &judge).await?;
+        catch_up_from_receipts(&store, &judge.known).await?;
         Ok(Certain {
             ingested: recover::newest_ingested(&store).await?,
             store,
@@ -303,11 +304,11 @@ impl Certain {
 }
 
 /// Brings every roll-up to where `clicks` is, by its receipts.
-async fn catch_up_from_receipts(store: &Store, judge: &Judge) -> Result<(), StoreError> {
+pub(crate) async fn catch_up_from_receipts(store: &Store, known: &Known) -> Result<(), StoreError> {
     for roll_up in RollUp::ALL {
         let mut rounds = 0;
         loop {
-            let ranges = recover::behind(store, roll_up, &judge.known).await?;
+            let ranges = recover::behind(store, roll_up, known).await?;
             if ranges.is_empty() {
                 break;
             }

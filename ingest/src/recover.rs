@@ -237,7 +237,7 @@ async fn settle_range(
                 planned,
                 "clickhouse does not have clicks that it may say it has"
             );
-            intent.token = token(missing.iter().map(|click| click.id), attempt + 1);
+            intent.token = token(missing.iter().map(|click| click.id));
             file.save(&intent)?;
         }
         let flagged = judge
@@ -289,7 +289,7 @@ fn fresh_intent(
         partition,
         offsets,
         ingested: crate::pipeline::now_seconds(),
-        token: token(clicks.iter().map(|click| click.id), 1),
+        token: token(clicks.iter().map(|click| click.id)),
         spans,
     })
 }

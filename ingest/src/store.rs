@@ -103,7 +103,7 @@ impl From<clickhouse::error::Error> for StoreError {
 /// A token that no insert had before. An insert without one is known by its content, and switching that off takes
 /// `insert_deduplicate` in old versions and `deduplicate_insert` in new ones; killed between noting the content and
 /// putting the part in place, the engine would take the repeated insert for a duplicate (seen).
-fn unique_token() -> String {
+pub(crate) fn unique() -> String {
     let mut random = [0; 16];
     // Without randomness the clock has to do: one process, and inserts take longer than its tick.
     if getrandom::fill(&mut random).is_err() {
@@ -112,7 +112,7 @@ fn unique_token() -> String {
             .unwrap_or_default();
         random = now.as_nanos().to_le_bytes();
     }
-    format!("unique-{}", hex::encode(random))
+    hex::encode(random)
 }
 
 /// The number in `Code: 60. DB::Exception: …`.
@@ -162,7 +162,7 @@ impl Store {
         for (name, value) in ONE_PART {
             insert = insert.with_setting(name, value);
         }
-        let token = token.map_or_else(unique_token, str::to_owned);
+        let token = token.map_or_else(unique, str::to_owned);
         insert = insert.with_setting("insert_deduplication_token", token);
         insert.write(block).await?;
         Ok(insert.end().await?)
@@ -177,7 +177,7 @@ impl Store {
         for (name, value) in ONE_PART {
             query = query.with_setting(name, value);
         }
-        query = query.with_setting("insert_deduplication_token", unique_token());
+        query = query.with_setting("insert_deduplication_token", unique());
         match timeout(WRITE_TIMEOUT, query.execute()).await {
             Ok(result) => Ok(result?),
             Err(_) => Err(StoreError::Unreachable("no answer in time".to_owned())),

@@ -5,9 +5,12 @@
     reason = "tests: a panic is the report; children get their orders by environment"
 )]
 
+mod audit;
 mod child;
 mod exactly_once;
 mod kills;
 mod log;
+mod readme;
 mod support;
 mod truth;
+mod wire;

@@ -52,6 +52,11 @@ struct Number {
     n: u64,
 }
 
+#[derive(Row, Deserialize)]
+struct Text {
+    folder: String,
+}
+
 impl World {
     /// A fresh folder, with an engine that answers.
     pub(crate) async fn new() -> Self {
@@ -152,6 +157,26 @@ impl World {
             .execute()
             .await
             .unwrap_or_else(|e| panic!("{e}\n{sql}"));
+    }
+
+    /// Where the engine writes a new part of a table, before it renames it into place.
+    pub(crate) async fn part_folder(&self, table: &str) -> String {
+        let month = self.number("SELECT toYYYYMM(now('UTC'))").await;
+        let unpartitioned = format!(
+            "SELECT partition_key = '' FROM system.tables WHERE database = 'signpost' AND name = '{table}'"
+        );
+        let part = if self.number(&unpartitioned).await == 1 {
+            "all".to_owned()
+        } else {
+            month.to_string()
+        };
+        let folder = format!(
+            "SELECT data_paths[1] AS folder FROM system.tables WHERE database = 'signpost' AND name = '{table}'"
+        );
+        format!(
+            "{}tmp_insert_{part}_1_1_0/",
+            self.rows::<Text>(&folder).await[0].folder
+        )
     }
 
     pub(crate) fn config(&self) -> Config {

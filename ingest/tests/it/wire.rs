@@ -1,0 +1,71 @@
+//! A TCP forwarder between ingest and the engine that remembers what ingest said, to say it again.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+pub(crate) struct Wire {
+    pub(crate) addr: SocketAddr,
+    engine: SocketAddr,
+    said: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Wire {
+    pub(crate) async fn to(engine: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let said: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+        let all = Arc::clone(&said);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let Ok(server) = TcpStream::connect(engine).await else {
+                    continue;
+                };
+                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_server, mut to_server) = server.into_split();
+                let index = {
+                    let mut all = all.lock().unwrap();
+                    all.push(Vec::new());
+                    all.len() - 1
+                };
+                let all = Arc::clone(&all);
+                tokio::spawn(async move {
+                    let mut buffer = vec![0; 1 << 16];
+                    while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
+                        all.lock().unwrap()[index].extend_from_slice(&buffer[..n]);
+                        if to_server.write_all(&buffer[..n]).await.is_err() {
+                            break;
+                        }
+                    }
+                });
+                tokio::spawn(async move {
+                    let _ = tokio::io::copy(&mut from_server, &mut to_client).await;
+                });
+            }
+        });
+        Self { addr, engine, said }
+    }
+
+    /// Says everything once more, to the engine itself; returns how many inserts that were.
+    pub(crate) async fn replay(&self) -> usize {
+        let said = self.said.lock().unwrap().clone();
+        let mut inserts = 0;
+        for bytes in said {
+            inserts += bytes
+                .windows(7)
+                .filter(|w| {
+                    w.eq_ignore_ascii_case(b"INSERT+") || w.eq_ignore_ascii_case(b"INSERT ")
+                })
+                .count();
+            let mut engine = TcpStream::connect(self.engine).await.unwrap();
+            engine.write_all(&bytes).await.unwrap();
+            engine.shutdown().await.unwrap();
+            let mut answer = Vec::new();
+            engine.read_to_end(&mut answer).await.unwrap();
+            assert!(bytes.is_empty() || answer.starts_with(b"HTTP/1.1"));
+        }
+        inserts
+    }
+}
