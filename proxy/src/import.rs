@@ -76,17 +76,32 @@ pub fn folder(config: &Config) -> PathBuf {
     config.data_dir.join(files::CLICKS_IMPORT)
 }
 
-/// Brings in `content`, a whole access log. `host` is the one it was written for; a line that names its own (the
-/// `vhost_combined` format, an absolute target) has that. `resolve` is asked with the host and the path as logged, from
-/// its first `/` on and without query, and says which link answers it.
+/// [`try_import`] with a `resolve` that cannot fail.
 ///
 /// # Errors
-/// The log cannot be written, or another import is running. What was written stays; starting again is safe.
+/// As there.
 pub fn import(
     config: &Config,
     content: &[u8],
     host: &str,
     mut resolve: impl FnMut(&str, &str) -> Option<Answered>,
+) -> anyhow::Result<Report> {
+    try_import(config, content, host, |host, path| Ok(resolve(host, path)))
+}
+
+/// Brings in `content`, a whole access log. `host` is the one it was written for; a line that names its own (the
+/// `vhost_combined` format, an absolute target) has that. `resolve` is asked with the host and the path as logged, from
+/// its first `/` on and without query, and says which link answers it. When it cannot tell, the import ends there: a
+/// line passed over as having no link would be so for good.
+///
+/// # Errors
+/// The log cannot be written, another import is running, or `resolve` failed. What was written stays; starting again is
+/// safe and goes on.
+pub fn try_import(
+    config: &Config,
+    content: &[u8],
+    host: &str,
+    mut resolve: impl FnMut(&str, &str) -> anyhow::Result<Option<Answered>>,
 ) -> anyhow::Result<Report> {
     let folder = folder(config);
     let mut log = Log::open(&folder, NO_BOUND).context("opening the log of imported clicks")?;
@@ -134,7 +149,7 @@ pub fn import(
             continue;
         }
         let host = line.host.as_deref().unwrap_or(host);
-        let Some(answered) = resolve(host, &line.path) else {
+        let Some(answered) = resolve(host, &line.path).context("looking a link up")? else {
             lose("import_no_link", &mut report.no_link);
             continue;
         };

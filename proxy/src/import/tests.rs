@@ -135,3 +135,19 @@ fn the_same_log_twice_is_the_same_clicks() {
     assert_ne!(other.stream, first.stream);
     assert_eq!(other.no_link, 3);
 }
+
+#[test]
+fn a_look_up_that_fails_ends_the_import_and_the_next_one_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let mut asked = 0;
+    let failed = try_import(&config, LOG.as_bytes(), "go.test", |host, path| {
+        asked += 1;
+        anyhow::ensure!(asked < 3, "database is gone");
+        Ok(resolve(host, path))
+    });
+    assert!(format!("{:#}", failed.unwrap_err()).contains("database is gone"));
+    assert!(told(&config).0.is_empty());
+    let report = import(&config, LOG.as_bytes(), "go.test", resolve).unwrap();
+    assert_eq!((report.clicks, told(&config).0.len()), (2, 2));
+}
