@@ -85,12 +85,6 @@ impl Role {
         let _ = self.child.wait();
     }
 
-    /// A clean stop.
-    pub(crate) fn stop(mut self) {
-        drop(self.child.stdin.take());
-        assert!(self.child.wait().unwrap().success());
-    }
-
     /// Whether it has ended by itself.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
