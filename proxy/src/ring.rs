@@ -34,8 +34,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use schemas::click::Stream;
 
-pub use folder::{Folder, FolderError};
-pub use read::{Found, Leftover, Loss, Progress, Reader};
+pub use folder::{Folder, FolderError, Leftover};
+pub use read::{Found, Loss, Progress, Reader};
 
 use self::layout::{Cell, RECORD_HEADER_BYTES};
 use self::map::Mapping;

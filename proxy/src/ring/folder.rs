@@ -13,7 +13,7 @@ use schemas::click::Stream;
 use super::Writer;
 use super::layout::{self, Cell, HEADER_BYTES};
 use super::map::Mapping;
-use super::read::{Leftover, Reader};
+use super::read::Reader;
 
 const LOCK_FILE: &str = "lock";
 const EXTENSION: &str = "ring";
@@ -46,6 +46,32 @@ pub struct Folder {
     in_memory: bool,
     /// Held for as long as the process lives; the system lets go of it whatever happens.
     _lock: File,
+}
+
+/// A ring that an earlier process left, not yet read.
+#[derive(Debug)]
+pub struct Leftover {
+    pub(super) path: PathBuf,
+    stream: Stream,
+}
+
+impl Leftover {
+    /// The stream it belongs to.
+    pub fn stream(&self) -> Stream {
+        self.stream
+    }
+
+    /// Reads the file. `None` when it was never written to (it is deleted).
+    ///
+    /// # Errors
+    /// It cannot be read, or has the format of another version; the file is left for that one.
+    pub fn open(&self) -> io::Result<Option<Reader>> {
+        let reader = Reader::leftover(&self.path, self.stream)?;
+        if reader.is_none() {
+            fs::remove_file(&self.path)?;
+        }
+        Ok(reader)
+    }
 }
 
 impl Folder {

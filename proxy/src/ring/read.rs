@@ -103,32 +103,6 @@ pub struct Reader {
     damaged_bytes: u64,
 }
 
-/// A ring that an earlier process left, not yet read.
-#[derive(Debug)]
-pub struct Leftover {
-    pub(super) path: PathBuf,
-    pub(super) stream: Stream,
-}
-
-impl Leftover {
-    /// The stream it belongs to.
-    pub fn stream(&self) -> Stream {
-        self.stream
-    }
-
-    /// Reads the file. `None` when it was never written to (it is deleted).
-    ///
-    /// # Errors
-    /// It cannot be read, or has the format of another version; the file is left for that one.
-    pub fn open(&self) -> io::Result<Option<Reader>> {
-        let reader = Reader::leftover(&self.path, self.stream)?;
-        if reader.is_none() {
-            fs::remove_file(&self.path)?;
-        }
-        Ok(reader)
-    }
-}
-
 impl Reader {
     pub(super) fn live(shared: Arc<Shared>) -> Self {
         let stream = shared.stream;
@@ -141,7 +115,7 @@ impl Reader {
         }
     }
 
-    fn leftover(path: &Path, stream: Stream) -> io::Result<Option<Self>> {
+    pub(super) fn leftover(path: &Path, stream: Stream) -> io::Result<Option<Self>> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let mut bytes = fs::read(path)?;
         let header = bytes.get(..HEADER_BYTES).unwrap_or(&bytes);
