@@ -21,11 +21,14 @@ use crate::domain::destination::OwnAddress;
 use crate::rate::RateLimiter;
 use crate::stats::Stats;
 use crate::store::domains::Domain;
-use crate::store::{Engine, Store, bootstrap, salts};
+use crate::store::{Engine, Store, bootstrap, keys, salts};
 use crate::{metrics, router, server};
 
 /// Time between looks whether salts must change: far shorter than a salt is made ahead.
 const SALTS_EVERY: Duration = Duration::from_secs(60);
+
+/// Time between looks whether the database answers.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 /// Pause before listening to PostgreSQL again after the connection broke.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
@@ -133,6 +136,7 @@ pub async fn start(
         config,
         clock,
     });
+    check_admin_key(&app).await?;
     health.ready("database");
     let mut tasks = vec![
         tokio::spawn(server::serve(
@@ -141,6 +145,7 @@ pub async fn start(
             shutdown.clone(),
         )),
         tokio::spawn(until(shutdown.clone(), rotate_salts(app.clone()))),
+        tokio::spawn(until(shutdown.clone(), probe(app.clone(), health))),
     ];
     if store.engine() == Engine::Postgres {
         tasks.push(tokio::spawn(until(shutdown, listen(app.clone()))));
@@ -158,6 +163,37 @@ async fn until(shutdown: CancellationToken, task: impl Future<Output = ()>) {
         () = shutdown.cancelled() => {}
         () = task => {}
     }
+}
+
+/// Keeps `/ready` true to whether the database answers.
+async fn probe(app: Arc<App>, health: Health) {
+    loop {
+        tokio::time::sleep(PROBE_EVERY).await;
+        let asked = sqlx::query("SELECT seq FROM feed_state")
+            .execute(app.store.readers())
+            .await;
+        match asked {
+            Ok(_) => health.ready("database"),
+            Err(error) => {
+                tracing::error!(%error, "the link database does not answer");
+                health.not_ready("database", "does not answer");
+            }
+        }
+    }
+}
+
+/// Says so when the key of the settings does not open anything: it is used at the first start only.
+async fn check_admin_key(app: &App) -> anyhow::Result<()> {
+    let Some(key) = &app.config.admin_key else {
+        return Ok(());
+    };
+    let row = keys::by_hash(&app.store, &crate::domain::key::hash(&key.0)).await?;
+    if row.is_none_or(|row| row.revoked_at.is_some()) {
+        tracing::warn!(
+            "SIGNPOST_ADMIN_KEY is not a key of this database: it counts at the first start only, make keys with `signpost key create`"
+        );
+    }
+    Ok(())
 }
 
 async fn rotate_salts(app: Arc<App>) {

@@ -9,7 +9,7 @@ use crate::domain::field::FieldError;
 use crate::domain::link::{Content, Edit};
 use crate::error::ApiError;
 use crate::store::domains::{self, Domain};
-use crate::store::links::{self, Added, Inserted, Link, NewLink, Together, WriteError};
+use crate::store::links::{self, Added, Change, Inserted, Link, NewLink, Together, WriteError};
 
 /// What a caller wants of a new link, or of a changed one.
 #[derive(Debug, Clone, Default)]
@@ -115,18 +115,17 @@ pub(crate) async fn update(
         ),
     };
     let now_ms = app.clock.now_ms();
-    links::update(
-        &app.store,
-        (workspace, id),
-        &wish.edit,
-        (domain.as_ref(), wish.slug),
-        now_ms,
-    )
-    .await
-    .map_err(|error| match error {
-        WriteError::NotFound => ApiError::not_found("link", id),
-        other => other.into(),
-    })
+    let change = Change {
+        edit: &wish.edit,
+        domain: domain.as_ref(),
+        slug: wish.slug.as_ref(),
+    };
+    links::update(&app.store, (workspace, id), change, now_ms)
+        .await
+        .map_err(|error| match error {
+            WriteError::NotFound => ApiError::not_found("link", id),
+            other => other.into(),
+        })
 }
 
 /// Deletes one link.

@@ -12,7 +12,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -127,6 +127,10 @@ fn put_headers(headers: &mut HeaderMap, verdict: &Verdict, now_ms: i64) {
     headers.insert(LIMIT, HeaderValue::from(verdict.limit));
     headers.insert(REMAINING, HeaderValue::from(verdict.remaining));
     headers.insert(RESET, HeaderValue::from(verdict.reset));
+    // Answers belong to one key, and some hold one.
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     if !verdict.allowed {
         let seconds = (verdict.reset - now_ms.div_euclid(1000)).max(1);
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

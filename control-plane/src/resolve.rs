@@ -31,7 +31,9 @@ impl Resolver {
     /// # Errors
     /// It is not there.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
-        Ok(Self { store: crate::keys::open(config).await? })
+        Ok(Self {
+            store: crate::keys::open(config).await?,
+        })
     }
 
     /// The link that a visitor of `host` would meet at `slug`: the exact form, else one trailing slash is ignored.
@@ -45,13 +47,17 @@ impl Resolver {
             Ok(Host::Name(name)) => domains::by_host(&self.store, &name).await?,
             Err(_) => None,
         };
-        let Some(domain) = domain else { return Ok(None) };
+        let Some(domain) = domain else {
+            return Ok(None);
+        };
         for slug in [Some(slug), slug.strip_suffix('/')].into_iter().flatten() {
-            let row = sqlx::query("SELECT id, workspace_id FROM links WHERE domain_id = $1 AND slug = $2")
-                .bind(domain.id)
-                .bind(slug.to_owned())
-                .fetch_optional(self.store.readers())
-                .await?;
+            let row = sqlx::query(
+                "SELECT id, workspace_id FROM links WHERE domain_id = $1 AND slug = $2",
+            )
+            .bind(domain.id)
+            .bind(slug.to_owned())
+            .fetch_optional(self.store.readers())
+            .await?;
             if let Some(row) = row {
                 return Ok(Some(Found {
                     link: row.try_get::<i64, _>(0)?.cast_unsigned(),

@@ -26,6 +26,7 @@ mod account;
 mod bulk;
 mod export;
 mod keys;
+mod labels;
 mod link_request;
 mod links;
 mod openapi;
@@ -54,5 +55,6 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/api/url/{id}/delete", delete(links::delete))
         .route("/api/url/{id}/stats", get(stats::stats))
         .route("/api/openapi.json", get(openapi::document))
+        .route("/api/docs", get(openapi::page))
         .route("/avatars/{name}", get(account::avatar))
 }

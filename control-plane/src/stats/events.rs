@@ -23,6 +23,11 @@ const LONGEST_PERIOD_MS: i64 = 32 * 86_400_000;
 /// Longest cursor text that is quoted in an error, in characters.
 const MAX_QUOTED_CHARS: usize = 80;
 
+/// The order of visits within a half of the table, as the table itself is sorted: said in full, since 26.7 sorts all of
+/// the link's clicks when the columns that the conditions fix are left out (ten million: 660 ms for the first page, so
+/// 20 to 50 ms).
+pub(super) const TABLE_ORDER: &str = "workspace, link, rolled_up, time, epoch, worker, position";
+
 /// A visit's place in the order: time, epoch, worker, position.
 pub(super) type Place = (i64, u64, u16, u64);
 
@@ -190,13 +195,13 @@ pub(super) async fn page(
         format!(
             "SELECT {columns} FROM signpost.clicks
              WHERE {conditions} AND {flag} AND {time} {beyond}
-             ORDER BY time, epoch, worker, position LIMIT {{limit:UInt64}}"
+             ORDER BY {TABLE_ORDER} LIMIT {{limit:UInt64}}"
         )
     };
     let sql = format!(
         "SELECT * FROM ({} UNION ALL {}) ORDER BY time_ms, epoch, worker, position LIMIT {{limit:UInt64}}",
-        half("NOT rolled_up"),
-        half("rolled_up")
+        half("rolled_up = false"),
+        half("rolled_up = true")
     );
     let mut query = span
         .bind(of.bind(server.query(&sql, ANSWER_TIMEOUT)?))

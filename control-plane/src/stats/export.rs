@@ -12,7 +12,7 @@ use clickhouse::query::RowCursor;
 use futures_util::stream::{self, Stream};
 use serde::Deserialize;
 
-use super::events::{Place, Visit, columns};
+use super::events::{Place, TABLE_ORDER, Visit, columns};
 use super::server::{PIECE_TIMEOUT, Server};
 use super::span::Span;
 use super::{Event, Of, StatsError};
@@ -80,10 +80,10 @@ pub(super) async fn open(
         return Ok(export);
     };
     let (conditions, time, columns) = (of.conditions(), Span::TIME, columns());
-    for half in ["NOT rolled_up", "rolled_up"] {
+    for half in ["rolled_up = false", "rolled_up = true"] {
         let sql = format!(
             "SELECT {columns} FROM signpost.clicks WHERE {conditions} AND {half} AND {time}
-             ORDER BY time, epoch, worker, position"
+             ORDER BY {TABLE_ORDER}"
         );
         let query = span.bind(of.bind(server.query(&sql, EXPORT_TIMEOUT)?));
         export.halves.push(Ahead::open(server, query).await?);

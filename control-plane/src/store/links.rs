@@ -10,7 +10,7 @@ use crate::domain::link::Content;
 
 mod write;
 
-pub use write::{Added, Inserted, NewLink, Together, WriteError, delete, insert, update};
+pub use write::{Added, Change, Inserted, NewLink, Together, WriteError, delete, insert, update};
 
 /// A link with the base URL of its domain.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -246,6 +246,10 @@ on_both_engines! {
         }
         assert_eq!(calls, 15);
         insta::assert_json_snapshot!("openapi", json);
+        let page = app.call(Method::GET, "/api/docs", &[], "").await;
+        assert!(page.header("content-type").starts_with("text/html"));
+        let page = String::from_utf8(page.body.to_vec()).expect("text");
+        assert!(page.contains("POST /api/url/add") && page.contains("id=\"LinkRequest\""));
     }
 }
 
@@ -261,4 +265,51 @@ async fn a_trusted_proxy_is_believed_about_the_address() {
     assert_eq!(from("198.51.100.7").await, 29);
     assert_eq!(from("198.51.100.8").await, 29);
     assert_eq!(from("203.0.113.1, 198.51.100.7").await, 28);
+}
+
+/// Everything that is logged at any level by anyone.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn keys_are_in_no_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new("trace"))
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::set_global_default(subscriber).expect("the only test that does");
+    let app = TestApp::start(None, &[]).await;
+    let (good, bad) = (app.key("logged", None).await, "sgn_not-a-key-but-secret");
+    for key in [good.as_str(), bad] {
+        let id = 1;
+        for path in ["account", "urls", "nothing", &format!("url/{id}/stats")] {
+            app.call(Method::GET, &format!("/api/{path}?key={key}"), &[], "")
+                .await;
+            app.with_key(
+                key,
+                Method::POST,
+                &format!("/api/{path}"),
+                Some(json!({"key": key})),
+            )
+            .await;
+        }
+    }
+    let text = String::from_utf8_lossy(&log.0.lock().expect("no panic")).into_owned();
+    assert!(text.contains("answered"), "calls are logged at all");
+    for secret in [good.as_str(), bad, ADMIN_KEY] {
+        assert!(!text.contains(secret));
+    }
 }

@@ -48,7 +48,7 @@ async fn check_books(app: &TestApp) {
             .fetch_all(app.running.store.readers())
             .await
             .expect("rows");
-    let mut sums = [0u64; GROUPS];
+    let mut sums = vec![0u64; GROUPS];
     assert_eq!(rows.len(), held.len());
     for (domain, slug, group, entry) in rows {
         let domain = u32::try_from(domain).expect("small");
@@ -68,7 +68,7 @@ async fn check_books(app: &TestApp) {
         .fetch_all(app.running.store.readers())
         .await
         .expect("rows");
-    let mut stored_sums = [0u64; GROUPS];
+    let mut stored_sums = vec![0u64; GROUPS];
     for (group, sum) in stored {
         stored_sums[usize::try_from(group).expect("small")] = sum.cast_unsigned();
     }

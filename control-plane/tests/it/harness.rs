@@ -236,12 +236,9 @@ impl TestApp {
     }
 
     /// Adds a link and returns its id.
-    #[track_caller]
-    pub(crate) fn link(&self, body: Value) -> impl Future<Output = i64> {
-        async move {
-            let json = self.post("/api/url/add", body).await.ok();
-            json["id"].as_i64().expect("an integer")
-        }
+    pub(crate) async fn link(&self, body: Value) -> i64 {
+        let json = self.post("/api/url/add", body).await.ok();
+        json["id"].as_i64().expect("an integer")
     }
 }
 

@@ -59,7 +59,7 @@ on_both_engines! {
         insta::assert_json_snapshot!("url_add", json);
     }
 
-    async fn o_46_the_id_asks_for_statistics(app) {
+    async fn the_id_asks_for_statistics(app) {
         let id = app.link(json!({"url": "https://e.test/"})).await;
         // ClickHouse is not there in these tests: a clear error, and not "unknown id".
         let answer = app.get(&format!("/api/url/{id}/stats")).await;
@@ -67,7 +67,7 @@ on_both_engines! {
         app.get("/api/url/999999/stats").await.refused("link '999999' does not exist");
     }
 
-    async fn o_47_utm_fields_and_parameters_end_up_in_the_destination(app) {
+    async fn utm_fields_and_parameters_end_up_in_the_destination(app) {
         let id = app.link(json!({
             "url": "https://e.test/p?a=1&utm_source=old&b=2#frag",
             "utm_source": "news letter", "utm_medium": "email", "utm_campaign": "spring-2026",
@@ -92,7 +92,7 @@ on_both_engines! {
         assert!(short.starts_with(SHORT) && !short.contains(&app.addr.to_string()));
     }
 
-    async fn o_51_expires_at_is_in_what_visitors_meet(app) {
+    async fn expires_at_is_in_what_visitors_meet(app) {
         for (field, text, ms) in [
             ("expires_at", "2030-01-02 03:04:05", 1_893_553_445_000),
             ("expiry", "2030-01-02", 1_893_628_799_000),

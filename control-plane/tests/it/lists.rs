@@ -128,7 +128,7 @@ on_both_engines! {
         assert_eq!(csv.body.iter().filter(|b| **b == b'\n').count(), 1001);
     }
 
-    async fn o_58_a_statistics_call_is_checked_before_clickhouse_is_asked(app) {
+    async fn a_statistics_call_is_checked_before_clickhouse_is_asked(app) {
         let id = app.link(json!({"url": "https://e.test/"})).await;
         for (query, part) in [
             ("from=2026-02-30", "from must be a date"),

@@ -69,7 +69,7 @@ async fn a_second_control_plane_on_the_same_folder_is_refused() {
     let app = TestApp::start(None, &[]).await;
     let config = config(&app.data, None, &[]);
     let refused = control_plane::start(config, app.health.clone(), app.shutdown.clone()).await;
-    let message = format!("{:#}", refused.err().expect("refused"));
+    let message = format!("{:#}", refused.expect_err("refused"));
     assert!(
         message.contains("another control plane uses SIGNPOST_DATA_DIR"),
         "{message}"

@@ -586,7 +586,7 @@ async fn a_reader_that_goes_ends_its_queries() {
             .query("SELECT query FROM system.processes")
             .fetch_all::<String>();
         for query in query.await.expect("a list") {
-            if query.contains("ORDER BY time, epoch, worker, position")
+            if query.contains("rolled_up, time, epoch, worker, position")
                 || query.contains("ORDER BY first")
             {
                 mine.push(query);

@@ -9,10 +9,10 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::labels::{Labels, label};
 use super::links::UNAVAILABLE;
 use super::reply::Reply;
 use super::request::Id;
-use super::stats::{Labels, label};
 use crate::app::App;
 use crate::domain::date;
 use crate::domain::key::Scope;

@@ -1,6 +1,5 @@
 //! `GET /url/:id/stats`: counts by day or hour with every breakdown, or the visits themselves.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -11,20 +10,20 @@ use http::header::CONTENT_TYPE;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::export::{CSV, NDJSON};
+use super::labels::{Labels, label};
 use super::reply::Failure;
 use super::request::{Id, Query};
 use crate::app::App;
-use crate::domain::country;
 use crate::domain::date::{self, When};
 use crate::domain::field::FieldError;
 use crate::domain::key::Scope;
 use crate::error::ApiError;
 use crate::middleware::Caller;
-use crate::stats::{Bots, ByValue, Event, LinkStats, Range, Step, csv_head, csv_line};
+use crate::stats::{Bots, Event, LinkStats, Range, Step, csv_head, csv_line};
 use crate::store::links;
 
 /// Largest page of events.
@@ -407,77 +406,6 @@ fn start_of(field: &str, day: Date, tz: &TimeZone) -> Result<i64, FieldError> {
         .map_err(|_| FieldError::new(field, "is too far away"))
 }
 
-/// Counts by label, most frequent first, then by label. JSON objects have no order, but people read them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Labels<V>(Vec<(String, V)>);
-
-impl Labels<u64> {
-    /// Each value under its label; values with the same label are added up.
-    pub(super) fn new(values: &ByValue, label: fn(&str) -> &str) -> Self {
-        let mut labelled: BTreeMap<String, u64> = BTreeMap::new();
-        for (value, clicks) in values {
-            *labelled.entry(label(value).to_owned()).or_default() += clicks;
-        }
-        let mut list: Vec<(String, u64)> = labelled.into_iter().collect();
-        list.sort_by(|(a_name, a), (b_name, b)| b.cmp(a).then_with(|| a_name.cmp(b_name)));
-        Self(list)
-    }
-
-    /// Without the clicks that have no value.
-    fn of_known(values: &ByValue) -> Self {
-        let mut labels = Self::new(values, label::same);
-        labels.0.retain(|(name, _)| !name.is_empty());
-        labels
-    }
-
-    /// The first `count`, with counts as texts.
-    pub(super) fn top(self, count: usize) -> Labels<String> {
-        Labels(
-            self.0
-                .into_iter()
-                .take(count)
-                .map(|(name, clicks)| (name, clicks.to_string()))
-                .collect(),
-        )
-    }
-}
-
-impl<V: Serialize> Serialize for Labels<V> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-    }
-}
-
-/// This dialect's words for values.
-pub(super) mod label {
-    /// Name of a country.
-    pub(in super::super) fn country(code: &str) -> &str {
-        super::country::name(code)
-    }
-
-    /// Host of a referrer.
-    pub(in super::super) fn referrer(host: &str) -> &str {
-        if host.is_empty() {
-            "Direct, email and other"
-        } else {
-            host
-        }
-    }
-
-    /// A value that may not be known.
-    pub(in super::super) fn unknown(value: &str) -> &str {
-        if value.is_empty() { "Unknown" } else { value }
-    }
-
-    pub(super) fn device(value: &str) -> &str {
-        if value.is_empty() { "other" } else { value }
-    }
-
-    pub(super) fn same(value: &str) -> &str {
-        value
-    }
-}
-
 impl From<Event> for Visit {
     fn from(event: Event) -> Self {
         Self {
@@ -500,28 +428,5 @@ impl From<Event> for Visit {
             is_bot: event.is_bot,
             is_scan: event.is_scan,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_add_up_and_fall() {
-        let values: ByValue = [("", 2), ("Unknown", 3), ("CA", 4), ("AT", 4)]
-            .map(|(v, n)| (v.to_owned(), n))
-            .into();
-        let labels = Labels::new(&values, label::unknown);
-        assert_eq!(
-            serde_json::to_string(&labels).expect("json"),
-            r#"{"Unknown":5,"AT":4,"CA":4}"#
-        );
-        assert_eq!(
-            serde_json::to_string(&labels.top(1)).expect("json"),
-            r#"{"Unknown":"5"}"#
-        );
-        assert_eq!(Labels::new(&values, label::country).0[1].0, "Austria");
-        assert_eq!(Labels::of_known(&values).0.len(), 3);
     }
 }

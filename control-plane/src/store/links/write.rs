@@ -121,6 +121,20 @@ pub async fn insert(
     Ok(Inserted { results, stored })
 }
 
+/// Tries of a change that PostgreSQL breaks off because two of them wait for each other's slugs.
+const TRIES: usize = 4;
+
+/// What is to become of a link.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// What its owner set.
+    pub edit: &'a Edit,
+    /// Another domain.
+    pub domain: Option<&'a Domain>,
+    /// Another slug.
+    pub slug: Option<&'a Slug>,
+}
+
 /// Changes a link, and perhaps its slug or domain. Returns it as it is now.
 ///
 /// # Errors
@@ -128,8 +142,34 @@ pub async fn insert(
 pub async fn update(
     store: &Store,
     (workspace, id): (i64, i64),
-    edit: &Edit,
-    (domain, slug): (Option<&Domain>, Option<Slug>),
+    change: Change<'_>,
+    now_ms: i64,
+) -> Result<Link, WriteError> {
+    for _ in 1..TRIES {
+        match update_once(store, (workspace, id), change, now_ms).await {
+            Err(WriteError::Failed(error)) if is_deadlock(&error) => {
+                tracing::debug!("two changes waited for each other, trying again");
+            }
+            done => return done,
+        }
+    }
+    update_once(store, (workspace, id), change, now_ms).await
+}
+
+fn is_deadlock(error: &anyhow::Error) -> bool {
+    let database = error
+        .downcast_ref::<sqlx::Error>()
+        .and_then(sqlx::Error::as_database_error);
+    // PostgreSQL's deadlock_detected.
+    database
+        .and_then(|e| e.code())
+        .is_some_and(|code| code == "40P01")
+}
+
+async fn update_once(
+    store: &Store,
+    (workspace, id): (i64, i64),
+    change: Change<'_>,
     now_ms: i64,
 ) -> Result<Link, WriteError> {
     let mut write = feed::Write::begin(store).await?;
@@ -152,11 +192,11 @@ pub async fn update(
     let old_entry: Vec<u8> = row.try_get("entry")?;
     let old: Link = sqlx::FromRow::from_row(&row)?;
     let mut new = old.clone();
-    new.content.apply(edit)?;
-    if let Some(slug) = slug {
-        new.slug = slug;
+    new.content.apply(change.edit)?;
+    if let Some(slug) = change.slug {
+        new.slug = slug.clone();
     }
-    if let Some(domain) = domain {
+    if let Some(domain) = change.domain {
         new.domain_id = domain.id;
         new.base_url.clone_from(&domain.base_url);
     }

@@ -2,7 +2,7 @@
 //! ended and deleted by a shell that waits for the end of this process, however it ends.
 
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sqlx::Connection as _;
@@ -27,8 +27,8 @@ rm -rf "$dir"
 
 struct Cluster {
     dir: PathBuf,
-    // Open for as long as this process lives.
-    _keep: ChildStdin,
+    // Its standard input stays open for as long as this process lives. It outlives us by a moment, so nobody waits for it.
+    _keeper: Child,
 }
 
 /// URL of a new, empty database.
@@ -79,7 +79,7 @@ async fn start() -> Cluster {
         .map(str::to_owned)
         .into();
     }
-    let mut keeper = Command::new("sh")
+    let keeper = Command::new("sh")
         .args(["-c", KEEPER, "keeper"])
         .arg(&bin)
         .arg(&dir)
@@ -88,13 +88,15 @@ async fn start() -> Cluster {
         .stdin(Stdio::piped())
         .spawn()
         .expect("sh runs");
-    let keep = keeper.stdin.take().expect("a pipe");
     let began = Instant::now();
     loop {
         match connect(&dir).await {
             Ok(connection) => {
                 connection.close().await.expect("a clean end");
-                return Cluster { dir, _keep: keep };
+                return Cluster {
+                    dir,
+                    _keeper: keeper,
+                };
             }
             Err(error) => {
                 let log = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap_or_default();
@@ -124,9 +126,8 @@ fn programs() -> PathBuf {
     found
         .pop()
         .or_else(|| {
-            let path = std::env::split_paths(option_env!("PATH").unwrap_or_default())
-                .find(|d| d.join("initdb").exists());
-            path
+            std::env::split_paths(option_env!("PATH").unwrap_or_default())
+                .find(|d| d.join("initdb").exists())
         })
         .expect("PostgreSQL's initdb is needed: apt-get install postgresql")
 }
