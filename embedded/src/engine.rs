@@ -22,7 +22,7 @@ use crate::error::{Exception, Kind};
 mod ffi;
 pub(crate) mod files;
 
-pub(crate) use ffi::{Class, Connection, Params, Progress};
+pub(crate) use ffi::{Class, Connection, Output, Params, Progress};
 
 /// Lock in the data folder: one engine over a storage.
 const LOCK: &str = "clickhouse.lock";

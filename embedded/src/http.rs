@@ -159,7 +159,7 @@ impl Server {
                 format.unwrap_or_else(|| DEFAULT_FORMAT.to_owned())
             }
         };
-        if let Plan::Rows { format } | Plan::Plain { format, .. } = &plan {
+        if let Plan::Rows { format, .. } | Plan::Plain { format, .. } = &plan {
             head.set_format(format.as_deref().unwrap_or(&job_format));
         }
         let mut job = Job {

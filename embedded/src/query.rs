@@ -23,6 +23,7 @@ use crate::metrics as m;
 use crate::sql::Plan;
 use crate::users::Role;
 
+mod format;
 mod work;
 
 use work::Work;
@@ -34,6 +35,11 @@ const CHANNEL_PIECES: usize = 2;
 const KILL_PAUSE: Duration = Duration::from_millis(10);
 /// Longest such pause.
 const KILL_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// A result that cannot be streamed may have this part of a query's memory in the engine's columns (ClickHouse's
+/// `max_result_bytes`; more is its error 396). The engine does not count the text it makes of them towards the query, and
+/// that is some three times as much (JSON, seen), twice that while it grows; the engine's total still bounds it.
+const WHOLE_RESULT_SHARE: u64 = 8;
 
 /// A query that passed the policy.
 #[derive(Debug)]
@@ -49,6 +55,18 @@ pub(crate) struct Job {
     pub(crate) params: Vec<(String, String)>,
     /// An INSERT's data.
     pub(crate) input: Option<mpsc::Receiver<Input>>,
+}
+
+impl Job {
+    /// The format of the result. The engine is told it as the default too: if it took the query's FORMAT for something
+    /// else, the result would still be what was announced.
+    fn result_format(&self) -> &str {
+        match &self.plan {
+            Plan::Rows { format, .. } | Plan::Plain { format, .. } => format.as_deref(),
+            Plan::Insert { .. } => None,
+        }
+        .unwrap_or(&self.format)
+    }
 }
 
 /// Data of an INSERT. A channel that closes before [`Input::End`] means that the client is gone: nothing is committed.
@@ -100,6 +118,8 @@ pub(crate) struct Runner {
     max_queued: usize,
     queue_timeout: Duration,
     analyst_timeout: Duration,
+    /// In bytes.
+    whole_result: u64,
     queued: AtomicUsize,
     running: Mutex<HashMap<Uuid, Arc<Ticket>>>,
 }
@@ -150,6 +170,7 @@ impl Runner {
             max_queued: config.max_queued,
             queue_timeout: config.queue_timeout,
             analyst_timeout: config.analyst_timeout,
+            whole_result: config.memory_per_query / WHOLE_RESULT_SHARE,
             queued: AtomicUsize::new(0),
             running: Mutex::new(HashMap::new()),
         })

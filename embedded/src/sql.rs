@@ -70,13 +70,30 @@ impl From<Refusal> for Exception {
     }
 }
 
+/// Settings that give a streamed result's pieces a beginning or an end of their own, or a header that cannot be read.
+pub(crate) const ONE_DOCUMENT_SETTINGS: [&str; 3] = [
+    "extremes",
+    "output_format_json_array_of_rows",
+    "format_csv_delimiter",
+];
+
+/// Whether a result can be streamed, as far as the query's text says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// The format decides: it is known for certain.
+    ByFormat,
+    /// In one: the format is unclear, or something follows the rows.
+    Whole,
+}
+
 /// How a query is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Plan {
-    /// A SELECT: the result is streamed.
+    /// A SELECT.
     Rows {
         /// Format named in the query.
         format: Option<String>,
+        delivery: Delivery,
     },
     /// A statement with a small result or none.
     Plain {
@@ -163,9 +180,9 @@ impl Policy {
         };
         let kind = statement.kind(asker)?;
         self.check(&statement, asker)?;
-        let format = statement.format();
+        let (format, delivery) = statement.format();
         Ok(if kind == "select" {
-            Plan::Rows { format }
+            Plan::Rows { format, delivery }
         } else {
             Plan::Plain { format, kind }
         })

@@ -10,15 +10,21 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::format::{Joiner, Pieces};
 use super::{Input, Job, Piece, Runner, Ticket};
-use crate::engine::{Class, Connection, Progress};
+use crate::engine::{Class, Connection, Output, Progress};
 use crate::error::{Exception, Kind};
 use crate::metrics as m;
-use crate::sql::Plan;
+use crate::sql::{Delivery, ONE_DOCUMENT_SETTINGS, Plan};
 use crate::users::Role;
 
 /// How long a result waits for a client that does not read. It holds a place all the while.
 const WRITE_STALL: Duration = Duration::from_secs(60);
+/// A whole result goes out in pieces of this many bytes, so that it is not there twice.
+const PIECE_BYTES: usize = 1 << 20;
+/// The format that throws the result away; it needs no limit.
+const NO_RESULT: &str = "Null";
+
 /// A query on its thread.
 pub(super) struct Work {
     pub(super) runner: Arc<Runner>,
@@ -74,7 +80,8 @@ impl Work {
     fn in_session(&mut self, mut job: Job) -> Result<Progress, Exception> {
         self.check_cancelled()?;
         let mut connection = self.runner.engine.connect()?;
-        self.prepare(&mut connection, &job)?;
+        let pieces = pieces(&job);
+        self.prepare(&mut connection, &job, pieces)?;
         let engine_error = |text: String| Exception::from_engine(&text);
         match &job.plan {
             Plan::Insert {
@@ -85,44 +92,76 @@ impl Work {
                 let input = job.input.take();
                 self.insert(&mut connection, sql, format, &job.params, input)
             }
-            Plan::Rows { .. } => {
-                let mut rows = connection
-                    .stream(&job.sql, &job.format, &job.params)
-                    .map_err(engine_error)?;
-                let mut progress = Progress::default();
-                while let Some(piece) = rows.next().map_err(engine_error)? {
-                    progress.add(piece.progress());
-                    self.begin(progress);
-                    let data = Bytes::copy_from_slice(piece.bytes());
-                    if !self.send(Piece::Data(data)) {
-                        return Err(Exception::new(
-                            Kind::QueryWasCancelled,
-                            "the client is gone",
-                        ));
-                    }
+            Plan::Rows { .. } | Plan::Plain { .. } => match pieces {
+                Pieces::Join => self.rows(&mut connection, &job, Joiner::new(None)),
+                Pieces::Headed(header) => {
+                    self.rows(&mut connection, &job, Joiner::new(Some(header)))
                 }
-                Ok(progress)
-            }
-            Plan::Plain { .. } => {
-                let output = connection
-                    .query(&job.sql, &job.format, &job.params)
-                    .map_err(engine_error)?;
-                let progress = output.progress();
-                let data = Bytes::copy_from_slice(output.bytes());
-                drop(output);
-                drop(connection);
-                self.begin(progress);
-                if !data.is_empty() {
-                    self.send(Piece::Data(data));
+                Pieces::Whole => {
+                    let output = connection
+                        .query(&job.sql, job.result_format(), &job.params)
+                        .map_err(engine_error)?;
+                    self.whole(&output)
                 }
-                Ok(progress)
-            }
+            },
         }
     }
 
+    /// Streams a result.
+    fn rows(
+        &mut self,
+        connection: &mut Connection,
+        job: &Job,
+        mut joiner: Joiner,
+    ) -> Result<Progress, Exception> {
+        let engine_error = |text: String| Exception::from_engine(&text);
+        let mut rows = connection
+            .stream(&job.sql, job.result_format(), &job.params)
+            .map_err(engine_error)?;
+        let mut progress = Progress::default();
+        while let Some(piece) = rows.next().map_err(engine_error)? {
+            progress.add(piece.progress());
+            let bytes = piece.bytes();
+            let part = joiner.part(bytes).and_then(|part| bytes.get(part));
+            let part = part.ok_or_else(|| {
+                Exception::new(
+                    Kind::UnknownException,
+                    "the engine gave a piece of the result whose header is not the first one's",
+                )
+            })?;
+            self.begin(progress);
+            self.send_data(part)?;
+        }
+        Ok(progress)
+    }
+
+    /// Sends a result that the engine made in one.
+    fn whole(&mut self, output: &Output) -> Result<Progress, Exception> {
+        let progress = output.progress();
+        self.begin(progress);
+        for part in output.bytes().chunks(PIECE_BYTES) {
+            self.send_data(part)?;
+        }
+        Ok(progress)
+    }
+
     /// Settings, database, and the engine's own opinion of the statement.
-    fn prepare(&self, connection: &mut Connection, job: &Job) -> Result<(), Exception> {
+    fn prepare(
+        &self,
+        connection: &mut Connection,
+        job: &Job,
+        pieces: Pieces,
+    ) -> Result<(), Exception> {
         let mut set = format!("SET log_comment = '{}'", self.ticket.mark);
+        // Before the request's own, which win.
+        if let (Plan::Rows { .. }, Pieces::Whole) = (&job.plan, pieces)
+            && job.result_format() != NO_RESULT
+        {
+            set.push_str(&format!(
+                ", max_result_bytes = {}",
+                self.runner.whole_result
+            ));
+        }
         for (name, value) in &job.settings {
             set.push_str(&format!(", {name} = '{}'", escaped(value)));
         }
@@ -230,12 +269,39 @@ impl Work {
         }
     }
 
+    fn send_data(&self, data: &[u8]) -> Result<(), Exception> {
+        if data.is_empty() || self.send(Piece::Data(Bytes::copy_from_slice(data))) {
+            Ok(())
+        } else {
+            Err(Exception::new(
+                Kind::QueryWasCancelled,
+                "the client is gone",
+            ))
+        }
+    }
+
     /// `false`: nobody takes it (any more).
     fn send(&self, piece: Piece) -> bool {
         let sent = self
             .handle
             .block_on(async { timeout(WRITE_STALL, self.out.send(piece)).await });
         matches!(sent, Ok(Ok(())))
+    }
+}
+
+/// How the job's result comes from the engine.
+fn pieces(job: &Job) -> Pieces {
+    let changed = || {
+        job.settings
+            .iter()
+            .any(|(name, _)| ONE_DOCUMENT_SETTINGS.contains(&name.as_str()))
+    };
+    match &job.plan {
+        Plan::Rows {
+            delivery: Delivery::ByFormat,
+            ..
+        } if !changed() => Pieces::of(job.result_format()),
+        Plan::Rows { .. } | Plan::Plain { .. } | Plan::Insert { .. } => Pieces::Whole,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::lists::TABLE_ENGINES;
 use super::token::{Kind, Token};
-use super::{Asker, Policy, Refusal, settings};
+use super::{Asker, Delivery, ONE_DOCUMENT_SETTINGS, Policy, Refusal, settings};
 use crate::engine::Params;
 use crate::users::Role;
 
@@ -294,27 +294,85 @@ impl Statement<'_> {
             .is_some_and(|t| t.kind == Kind::Text && self.text[t.start..t.end].contains(&b'{'))
     }
 
-    /// The FORMAT clause, at the end or before SETTINGS.
-    pub(super) fn format(&self) -> Option<String> {
+    /// The format that the FORMAT clause names (at the end or before SETTINGS), and whether that is certain.
+    ///
+    /// `format` may also be a function's, a column's or an alias' name. It can only be the clause if a name follows it and
+    /// then nothing but SETTINGS; where that is so and still something is odd, the answer is a guess and says so.
+    pub(super) fn format(&self) -> (Option<String>, Delivery) {
+        let kind = |i: usize| self.tokens.get(i).map(|t| t.kind);
         let mut depth = 0_usize;
+        let mut clauses = 0_usize;
         let mut found = None;
+        let mut delivery = if self.one_document() {
+            Delivery::Whole
+        } else {
+            Delivery::ByFormat
+        };
         for (i, token) in self.tokens.iter().enumerate() {
             match token.kind {
                 Kind::Symbol(b'(' | b'[' | b'{') => depth += 1,
                 Kind::Symbol(b')' | b']' | b'}') => depth = depth.saturating_sub(1),
-                Kind::Word if depth == 0 && token.is(self.text, "FORMAT") => {
-                    let name = self.tokens.get(i + 1).filter(|t| t.kind == Kind::Word);
-                    let last = match self.tokens.get(i + 2) {
-                        None => true,
-                        Some(t) => t.kind == Kind::Symbol(b';') || t.is(self.text, "SETTINGS"),
+                Kind::Word if token.is(self.text, "FORMAT") => {
+                    if kind(i + 1) == Some(Kind::Symbol(b'{')) {
+                        delivery = Delivery::Whole;
+                    }
+                    let last = kind(i + 2).is_none_or(|k| k == Kind::Symbol(b';'))
+                        || self.words(i + 2, &["SETTINGS"]);
+                    let Some(name) = self
+                        .tokens
+                        .get(i + 1)
+                        .filter(|t| last && matches!(t.kind, Kind::Word | Kind::Quoted))
+                    else {
+                        continue;
                     };
-                    found = name
-                        .filter(|_| last)
-                        .map(|t| String::from_utf8_lossy(&self.text[t.start..t.end]).into_owned());
+                    clauses += 1;
+                    if depth > 0
+                        || clauses > 1
+                        || name.kind == Kind::Quoted
+                        || self.wants_operand(i)
+                    {
+                        delivery = Delivery::Whole;
+                    }
+                    if depth == 0 && !self.wants_operand(i) {
+                        found = Some(
+                            String::from_utf8_lossy(&self.text[name.start..name.end])
+                                .trim_matches(['`', '"'])
+                                .to_owned(),
+                        );
+                    }
                 }
                 _ => {}
             }
         }
-        found
+        (found, delivery)
+    }
+
+    /// Whether what stands before `at` is incomplete without it, so that a word there is a name and no clause.
+    fn wants_operand(&self, at: usize) -> bool {
+        /// Words that are followed by an expression or a name.
+        const BEFORE_OPERANDS: [&str; 15] = [
+            "SELECT", "DISTINCT", "WITH", "FROM", "JOIN", "WHERE", "PREWHERE", "HAVING", "BY",
+            "AND", "OR", "NOT", "IN", "AS", "LIKE",
+        ];
+        let Some(before) = at.checked_sub(1).and_then(|i| self.tokens.get(i)) else {
+            return true;
+        };
+        match before.kind {
+            // A star may be all columns.
+            Kind::Symbol(symbol) => !matches!(symbol, b')' | b']' | b'}' | b'*'),
+            Kind::Word => BEFORE_OPERANDS.iter().any(|k| before.is(self.text, k)),
+            Kind::Quoted | Kind::Text | Kind::Number => false,
+        }
+    }
+
+    /// Whether the text asks for what only a result made in one has: totals or extremes behind the rows, brackets around
+    /// them. A column of such a name is taken for it too.
+    fn one_document(&self) -> bool {
+        self.tokens.iter().enumerate().any(|(i, token)| {
+            self.words(i, &["WITH", "TOTALS"])
+                || token
+                    .name(self.text)
+                    .is_some_and(|name| ONE_DOCUMENT_SETTINGS.contains(&name.as_str()))
+        })
     }
 }

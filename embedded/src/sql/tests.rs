@@ -424,7 +424,7 @@ fn insert_is_split_into_statement_format_and_data() {
 fn format_of_a_result_is_found() {
     #[track_caller]
     fn check(sql: &str, expected: Option<&str>) {
-        let (Plan::Rows { format } | Plan::Plain { format, .. }) = passes(sql) else {
+        let (Plan::Rows { format, .. } | Plan::Plain { format, .. }) = passes(sql) else {
             panic!("{sql}");
         };
         assert_eq!(format.as_deref(), expected, "{sql}");
@@ -438,6 +438,55 @@ fn format_of_a_result_is_found() {
     check("SELECT format FROM t", None);
     check("SELECT 1 AS format", None);
     check("SELECT format('{}', 1)", None);
+    check("SELECT 1 FORMAT `JSON`", Some("JSON"));
+    check("WITH 5 AS format SELECT format CSV", None);
+}
+
+#[test]
+fn a_result_is_streamed_only_if_its_format_is_certain() {
+    #[track_caller]
+    fn check(sql: &str, expected: Delivery) {
+        let Plan::Rows { delivery, .. } = passes(sql) else {
+            panic!("{sql}");
+        };
+        assert_eq!(delivery, expected, "{sql}");
+    }
+    for sql in [
+        "SELECT 1",
+        "SELECT 1 FORMAT CSV",
+        "SELECT * FORMAT CSV",
+        "SELECT 1 FORMAT CSV;",
+        "SELECT 1 FORMAT/**/CSV SETTINGS max_threads = 1",
+        "SELECT 1 SETTINGS max_threads = 1 FORMAT CSV -- FORMAT JSON",
+        "(SELECT 1) FORMAT CSV",
+        "SELECT format FROM t FORMAT CSV",
+        "SELECT 1 AS format FROM t",
+        "SELECT t.format FROM t ORDER BY t.format",
+        "SELECT format('{}', a), ' FORMAT JSON', $$ FORMAT JSON $$ FROM t FORMAT CSV",
+        "SELECT `FORMAT` FROM t /* FORMAT JSON */",
+        "SELECT k, count() FROM t GROUP BY k WITH ROLLUP",
+    ] {
+        check(sql, Delivery::ByFormat);
+    }
+    for sql in [
+        "SELECT 1 FORMAT `CSV`",
+        "SELECT 1 FORMAT \"CSV\"",
+        "SELECT 1 FORMAT {f:String}",
+        "SELECT 1 FORMAT CSV SETTINGS max_threads = 1 FORMAT JSON",
+        "SELECT * FROM (SELECT 1 FORMAT CSV SETTINGS max_threads = 1)",
+        "WITH 5 AS format SELECT format CSV",
+        "WITH 5 AS format SELECT 1, format CSV",
+        "WITH 5 AS format SELECT 1 + format CSV",
+        "SELECT 1 ORDER BY format CSV",
+        "SELECT k, count() FROM t GROUP BY k WITH TOTALS FORMAT CSV",
+        "SELECT * FROM (SELECT k, count() FROM t GROUP BY k with/**/totals)",
+        "SELECT 1 SETTINGS extremes = 1",
+        "SELECT 1 SETTINGS `extremes` = 1",
+        "SELECT 1 SETTINGS output_format_json_array_of_rows = 1 FORMAT JSONEachRow",
+        "SELECT 1 SETTINGS format_csv_delimiter = '\"' FORMAT CSVWithNames",
+    ] {
+        check(sql, Delivery::Whole);
+    }
 }
 
 proptest::proptest! {

@@ -166,6 +166,47 @@ async fn our_own_tables_can_be_made_and_described() {
     );
 }
 
+#[derive(Debug, Row, Deserialize)]
+struct Sparse {
+    n: Option<u64>,
+}
+
+#[tokio::test]
+async fn rows_of_many_parts_are_one_result() {
+    let _places = all_places().read().await;
+    let client = client();
+    client
+        .query("CREATE TABLE sparse (n Nullable(UInt64)) ENGINE = MergeTree ORDER BY tuple() SETTINGS max_bytes_to_merge_at_max_space_in_pool = 1")
+        .execute()
+        .await
+        .unwrap();
+    for part in 0..5_u64 {
+        client
+            .query(
+                "INSERT INTO sparse SELECT if(number % 2 = 0, number, NULL) FROM numbers(?, 100)",
+            )
+            .bind(part * 100)
+            .execute()
+            .await
+            .unwrap();
+    }
+    let parts: u64 = client
+        .query("SELECT count() FROM system.parts WHERE active AND table = 'sparse'")
+        .fetch_one()
+        .await
+        .unwrap();
+    assert_eq!(parts, 5);
+    let rows = client
+        .query("SELECT n FROM sparse")
+        .fetch_all::<Sparse>()
+        .await
+        .unwrap();
+    let mut numbers: Vec<_> = rows.iter().filter_map(|row| row.n).collect();
+    numbers.sort_unstable();
+    assert_eq!(rows.len(), 500);
+    assert_eq!(numbers, (0..500).step_by(2).collect::<Vec<_>>());
+}
+
 /// What exactly-once ingest sends with every insert.
 const INGEST: [(&str, &str); 14] = [
     ("async_insert", "0"),

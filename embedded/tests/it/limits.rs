@@ -29,15 +29,18 @@ async fn running(n: usize) {
 #[tokio::test]
 async fn a_query_stops_when_its_client_goes() {
     let _alone = all_places().write().await;
-    running(0).await;
-    let stream = send(ENDLESS).await;
-    running(1).await;
-    eventually("the engine works on it", DEADLINE, async || {
-        ok(&query("SELECT count() FROM system.processes WHERE query LIKE 'SELECT count() FROM numbers(1%'").await) == "1"
-    })
-    .await;
-    drop(stream);
-    running(0).await;
+    // Streamed, and made in one.
+    for format in ["", " FORMAT JSON", " FORMAT Null"] {
+        running(0).await;
+        let stream = send(&format!("{ENDLESS}{format}")).await;
+        running(1).await;
+        eventually("the engine works on it", DEADLINE, async || {
+            ok(&query("SELECT count() FROM system.processes WHERE query LIKE 'SELECT count() FROM numbers(1%'").await) == "1"
+        })
+        .await;
+        drop(stream);
+        running(0).await;
+    }
     assert_eq!(
         ok(&query("SELECT count() FROM system.processes").await),
         "1",
@@ -85,20 +88,67 @@ async fn writing_stops_when_its_client_goes() {
     ok(&query("DROP TABLE slow_view").await);
 }
 
+/// Memory of this process, in MiB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib >> 10
+}
+
+#[tokio::test]
+async fn a_million_rows_with_one_header_stream_in_bounded_memory() {
+    let _alone = all_places().write().await;
+    running(0).await;
+    for format in ["RowBinaryWithNamesAndTypes", "CSVWithNames"] {
+        let mut stream = send(&format!(
+            "SELECT repeat('x', 400) FROM numbers(1000000) FORMAT {format}"
+        ))
+        .await;
+        let mut buffer = vec![0; 1 << 20];
+        let (mut read, mut before, mut most) = (0, 0, 0);
+        loop {
+            let n = stream.read(&mut buffer).await.unwrap();
+            if n == 0 {
+                break;
+            }
+            read += n;
+            if read > 20 << 20 {
+                if before == 0 {
+                    before = resident();
+                }
+                most = most.max(resident());
+            }
+        }
+        assert!(read > 400_000_000, "{format}: {read}");
+        let grown = most.saturating_sub(before);
+        assert!(
+            grown < 150,
+            "{format}: 380 MiB of result took {grown} MiB more"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_result_made_in_one_has_a_limit() {
+    let _alone = all_places().write().await;
+    let sql = "SELECT number, toString(number) FROM numbers(5000000)";
+    let reply = query(&format!("{sql} FORMAT JSON")).await;
+    assert_eq!(
+        (reply.status, reply.code()),
+        (500, Some(396)),
+        "{}",
+        reply.text()
+    );
+    assert_eq!(ok(&query(&format!("{sql} FORMAT Null")).await), "");
+    let reply = query(&format!("{sql} FORMAT CSV")).await;
+    assert_eq!(reply.text().lines().count(), 5_000_000);
+}
+
 #[tokio::test]
 async fn a_long_result_streams_in_bounded_memory() {
     let _alone = all_places().write().await;
     running(0).await;
-    let resident = || {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace()
-            .nth(1)
-            .unwrap()
-            .parse::<u64>()
-            .unwrap()
-            >> 10
-    };
     let mut stream = send("SELECT number, toString(number) FROM numbers(1000000000000000)").await;
     let mut buffer = vec![0; 1 << 20];
     for _ in 0..20 {

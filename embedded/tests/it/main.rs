@@ -12,6 +12,7 @@
 
 mod child;
 mod client;
+mod formats;
 mod insert;
 mod limits;
 mod lockdown;
