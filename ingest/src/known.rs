@@ -142,7 +142,7 @@ impl State {
         if expected >= position {
             return Vec::new();
         }
-        let mut gaps = vec![expected..position];
+        let mut gaps = Vec::from_iter(std::iter::once(expected..position));
         for drop in &self.drops {
             gaps = gaps
                 .into_iter()
@@ -164,6 +164,10 @@ fn without(gap: Range<u64>, cut: &Range<u64>) -> impl Iterator<Item = Range<u64>
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::single_range_in_vec_init,
+    reason = "lists of ranges are what is tested"
+)]
 mod tests {
     use super::*;
 

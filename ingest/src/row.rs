@@ -96,6 +96,9 @@ impl Encode for Raw {
     }
 }
 
+/// A column of texts, and where it is in a click.
+type Text = (&'static str, fn(&Click) -> &str);
+
 /// The block of the table `clicks` for these clicks, which must not be none.
 ///
 /// `ingested` is one value for all: the partition key comes from it, and one insert must be one part.
@@ -129,7 +132,7 @@ pub(crate) fn block(
     column(b, "is_bot", all().map(|a| a.click.bot))?;
     column(b, "is_scan", all().map(|a| a.click.scan))?;
     column(b, "visitor", all().map(|a| a.click.visitor))?;
-    let texts: [(&'static str, fn(&Click) -> &str); 22] = [
+    let texts: [Text; 22] = [
         ("host", |c| &c.host),
         ("slug", |c| &c.slug),
         ("bot_reason", |c| &c.bot_reason),

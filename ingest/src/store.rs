@@ -199,10 +199,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(crate) async fn rows<T: RowOwned + RowRead>(&self, sql: &str) -> Result<Vec<T>, StoreError>
-    where
-        T: Row,
-    {
+    pub(crate) async fn rows<T: Row + RowOwned + RowRead>(
+        &self,
+        sql: &str,
+    ) -> Result<Vec<T>, StoreError> {
         let query = self
             .client
             .query_raw(sql)

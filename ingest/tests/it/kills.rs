@@ -29,7 +29,7 @@ async fn clicks_stay_exact_while_ingest_and_engine_are_killed_at_random() {
         .ok()
         .and_then(|s| s.parse().ok())
         .unwrap_or(SEED);
-    println!("seed {seed}");
+    tracing::info!(seed, "dice");
     let mut dice = Dice(seed);
     let mut world = World::new().await;
     world

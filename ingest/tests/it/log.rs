@@ -86,7 +86,7 @@ impl Log {
         let position = self.skip(epoch, worker);
         let n = self.random(1_000);
         let pick = |list: &[&str], n: u64| list[(n % list.len() as u64) as usize].to_owned();
-        let bot = n % 10 == 0;
+        let bot = n.is_multiple_of(10);
         Click {
             epoch,
             worker: worker.into(),
@@ -106,8 +106,8 @@ impl Log {
             } else {
                 String::new()
             },
-            scan: n % 7 == 0,
-            visitor: (n % 5 != 0).then_some(n * 7919),
+            scan: n.is_multiple_of(7),
+            visitor: (!n.is_multiple_of(5)).then_some(n * 7919),
             country: pick(&["DE", "US", "", "GB"], n),
             region: pick(&["", "Bavaria", "Texas"], n),
             city: pick(&["", "München", "Austin"], n / 3),
