@@ -136,6 +136,3 @@ impl Disk {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

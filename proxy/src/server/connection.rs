@@ -2,19 +2,22 @@
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
-use std::net::{IpAddr, SocketAddr};
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
+use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -22,20 +25,36 @@ use super::watched::{Activity, Watched};
 use super::worker::Worker;
 use crate::client_ip::client_ip;
 use crate::handler::decide;
-use crate::metrics;
+use crate::metrics::{self, Closed};
 use crate::request::{Head, HostName};
 
 /// A connection as a task of its worker. Taken off the worker's books when dropped.
 pub(super) struct Connection {
-    http: Pin<Box<http1::Connection<TokioIo<Watched>, Visitor>>>,
+    stage: Stage,
     timer: Pin<Box<Sleep>>,
+    timer_set: bool,
     activity: Rc<Activity>,
     worker: Rc<Worker>,
     number: u64,
     registered: bool,
-    timer_set: bool,
     draining: bool,
 }
+
+enum Stage {
+    /// Requests and answers.
+    Serving(Box<http1::Connection<TokioIo<Watched>, Visitor>>),
+    /// The last answer is out, and the client may still be sending. Were the socket closed on bytes nobody has read, the
+    /// kernel would reset the connection and the client might never see the answer.
+    Lingering(Watched, usize),
+    Done,
+}
+
+/// Least buffer of a connection, in bytes: hyper refuses less.
+const MIN_BUFFER_BYTES: usize = 8 << 10;
+
+/// How long, and for how many bytes, a client that was answered may go on sending.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1 << 20;
 
 impl Connection {
     pub(super) fn new(
@@ -61,23 +80,70 @@ impl Connection {
             .header_read_timeout(None)
             .max_header_size(limits.header_bytes)
             .max_buf_size(limits.header_bytes.max(MIN_BUFFER_BYTES))
-            .pipeline_flush(true)
+            // No `pipeline_flush`: with bytes of a body or of a malformed head left in its buffer, hyper would never
+            // send the answer.
             .serve_connection(io, visitor);
         Self {
-            http: Box::pin(http),
+            stage: Stage::Serving(Box::new(http)),
             timer: Box::pin(sleep_until(activity.look_again(now, limits))),
+            timer_set: false,
             activity,
             worker: Rc::clone(worker),
             number,
             registered: false,
-            timer_set: false,
             draining: false,
         }
     }
-}
 
-/// Least buffer of a connection, in bytes: hyper refuses less.
-const MIN_BUFFER_BYTES: usize = 8 << 10;
+    fn poll_stage(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Stage::Serving(http) = &mut self.stage {
+            if self.worker.is_draining() && !self.draining {
+                self.draining = true;
+                Pin::new(&mut **http).graceful_shutdown();
+            }
+            let Poll::Ready(result) = Pin::new(&mut **http).poll(cx) else {
+                return Poll::Pending;
+            };
+            if let Err(error) = &result
+                && (error.is_parse() || error.is_parse_too_large())
+            {
+                self.worker.metrics.closed(Closed::Malformed);
+            } else if !self.activity.has_body_left() {
+                return Poll::Ready(());
+            }
+            self.linger();
+        }
+        let Stage::Lingering(socket, left) = &mut self.stage else {
+            return Poll::Ready(());
+        };
+        let mut buffer = [const { MaybeUninit::uninit() }; 4096];
+        loop {
+            let mut read = ReadBuf::uninit(&mut buffer);
+            match Pin::new(&mut socket.stream).poll_read(cx, &mut read) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !read.filled().is_empty() => {
+                    let got = read.filled().len();
+                    let Some(rest) = left.checked_sub(got) else {
+                        return Poll::Ready(());
+                    };
+                    *left = rest;
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+            }
+        }
+    }
+
+    fn linger(&mut self) {
+        if let Stage::Serving(http) = std::mem::replace(&mut self.stage, Stage::Done) {
+            let socket = http.into_parts().io.into_inner();
+            // hyper shuts our side down at the end of its own accord, but not after an error.
+            let _ = SockRef::from(&socket.stream).shutdown(Shutdown::Write);
+            self.stage = Stage::Lingering(socket, LINGER_BYTES);
+            self.timer.as_mut().reset(Instant::now() + LINGER);
+            self.timer_set = false;
+        }
+    }
+}
 
 impl Future for Connection {
     type Output = ();
@@ -88,14 +154,7 @@ impl Future for Connection {
             this.registered = true;
             this.worker.register(this.number, cx.waker().clone());
         }
-        if this.worker.is_draining() && !this.draining {
-            this.draining = true;
-            this.http.as_mut().graceful_shutdown();
-        }
-        if let Poll::Ready(result) = this.http.as_mut().poll(cx) {
-            if result.is_err_and(|e| e.is_parse() || e.is_parse_too_large()) {
-                this.worker.metrics.closed(metrics::Closed::Malformed);
-            }
+        if this.poll_stage(cx).is_ready() {
             return Poll::Ready(());
         }
         // Polled once after each setting: at every wake-up it would cost more than it is worth.
@@ -103,6 +162,9 @@ impl Future for Connection {
             if this.timer.is_elapsed() {
                 let now = Instant::now();
                 let limits = &this.worker.shared.limits;
+                if matches!(this.stage, Stage::Lingering(..)) {
+                    return Poll::Ready(());
+                }
                 let (deadline, why) = this.activity.deadline(limits);
                 if deadline <= now {
                     this.worker.metrics.closed(why);
@@ -137,8 +199,9 @@ impl Service<Request<Incoming>> for Visitor {
 
     #[inline]
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.activity.head_complete();
-        let (parts, _body) = request.into_parts();
+        let (parts, body) = request.into_parts();
+        // Nothing we answer needs one; hyper closes the connection behind an answer whose request it has not read whole.
+        self.activity.head_complete(!body.is_end_stream());
         let head = Head {
             method: &parts.method,
             uri: &parts.uri,

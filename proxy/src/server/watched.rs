@@ -31,6 +31,8 @@ pub(super) struct Activity {
     phase: Cell<Phase>,
     /// Since when the client takes nothing of what we have to send.
     stalled: Cell<Option<Instant>>,
+    /// The last request has a body, and nobody reads it.
+    body_left: Cell<bool>,
 }
 
 impl Activity {
@@ -39,12 +41,18 @@ impl Activity {
         Self {
             phase: Cell::new(Phase::Head(now)),
             stalled: Cell::new(None),
+            body_left: Cell::new(false),
         }
+    }
+
+    pub(super) fn has_body_left(&self) -> bool {
+        self.body_left.get()
     }
 
     /// A request's head is complete.
     #[inline]
-    pub(super) fn head_complete(&self) {
+    pub(super) fn head_complete(&self, has_body: bool) {
+        self.body_left.set(has_body);
         // The instant of its first byte will do for the idle deadline, and saves a reading of the clock.
         if let Phase::Head(since) = self.phase.get() {
             self.phase.set(Phase::Idle(since));

@@ -1,4 +1,9 @@
 //! The table against a plain map.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that panics has failed, which is its job"
+)]
 
 use std::collections::BTreeMap;
 

@@ -216,6 +216,13 @@ impl FeedServer {
 }
 
 impl State {
+    /// As if the database had been restored from a backup: this many transactions, none with an id of before.
+    pub(crate) fn restore(&mut self, seq: u64) {
+        self.seq = seq;
+        self.changes.clear();
+        self.ids = (1..=seq).map(|seq| (seq, vec![seq as u8; 16])).collect();
+    }
+
     fn shared(&self) -> Shared {
         Shared {
             domain: self.domains.values().cloned().collect(),

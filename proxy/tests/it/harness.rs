@@ -83,7 +83,8 @@ impl TestProxy {
         let mut stream = self.connect();
         stream.write_all(bytes).expect("written");
         let head_only = bytes.starts_with(b"HEAD ");
-        read_answer(&mut stream, &mut Vec::new(), head_only).expect("an answer")
+        read_answer(&mut stream, &mut Vec::new(), head_only)
+            .unwrap_or_else(|| panic!("no answer to {:.200}", String::from_utf8_lossy(bytes)))
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
@@ -178,5 +179,19 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(Instant::now() < end, "not in time: {what}");
         std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Numbers that look random and are the same for the same seed (splitmix64).
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    /// A number below `sides`.
+    pub(crate) fn below(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((x ^ (x >> 31)) % sides as u64) as usize
     }
 }

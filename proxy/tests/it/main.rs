@@ -1,6 +1,10 @@
 //! The real proxy on free ports.
 
 mod clicks;
+mod connections;
+mod feed;
 mod feed_server;
 mod harness;
+mod http;
 mod redirect;
+mod snapshot;

@@ -1,1 +1,0 @@
-//! Snapshots on disk, damaged ones above all.
