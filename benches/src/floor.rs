@@ -18,7 +18,12 @@ pub(crate) fn serve(answer: &Path) -> anyhow::Result<()> {
     listener.set_nonblocking(true)?;
 
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    epoll::add(&poll, &listener, epoll::EventData::new_u64(u64::MAX), epoll::EventFlags::IN)?;
+    epoll::add(
+        &poll,
+        &listener,
+        epoll::EventData::new_u64(u64::MAX),
+        epoll::EventFlags::IN,
+    )?;
     let mut connections: Vec<Option<TcpStream>> = Vec::new();
     let mut buffer = vec![0; 64 << 10];
     let mut out = Vec::new();
@@ -38,13 +43,20 @@ pub(crate) fn serve(answer: &Path) -> anyhow::Result<()> {
                 }
                 continue;
             }
-            let Some(slot) = connections.get_mut(token as usize) else { continue };
+            let Some(slot) = connections.get_mut(token as usize) else {
+                continue;
+            };
             let Some(stream) = slot else { continue };
             match stream.read(&mut buffer) {
                 Ok(0) => *slot = None,
                 Ok(read) => {
                     // The generator writes whole heads, so each read holds whole ones.
-                    let heads = buffer.get(..read).unwrap_or_default().windows(4).filter(|w| w == b"\r\n\r\n").count();
+                    let heads = buffer
+                        .get(..read)
+                        .unwrap_or_default()
+                        .windows(4)
+                        .filter(|w| w == b"\r\n\r\n")
+                        .count();
                     out.clear();
                     for _ in 0..heads {
                         out.extend_from_slice(&answer);

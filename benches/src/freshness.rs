@@ -29,21 +29,37 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
         live.push(made.elapsed().as_secs_f64() * 1e3);
     }
     report.note("create to live, median", quantile(&mut live, 0.5), "ms");
-    report.check("create to live, p99", quantile(&mut live, 0.99), "ms", Bound::AtMost(100.0));
+    report.check(
+        "create to live, p99",
+        quantile(&mut live, 0.99),
+        "ms",
+        Bound::AtMost(100.0),
+    );
 
-    let id = system.api("GET", "/urls?limit=1", None)?["data"]["urls"][0]["id"].as_i64().unwrap_or_default();
+    let id = system.api("GET", "/urls?limit=1", None)?["data"]["urls"][0]["id"]
+        .as_i64()
+        .unwrap_or_default();
     let slug = format!("live{}", EDITS - 1);
     let mut seen = Vec::new();
     for visit in 1..=VISITS {
         system.visit(&slug)?;
         let made = Instant::now();
-        while system.api("GET", &format!("/url/{id}/stats"), None)?["data"]["total_clicks"] != visit {
-            anyhow::ensure!(made.elapsed() < DEADLINE, "visit {visit} is not in the statistics");
+        while system.api("GET", &format!("/url/{id}/stats"), None)?["data"]["total_clicks"] != visit
+        {
+            anyhow::ensure!(
+                made.elapsed() < DEADLINE,
+                "visit {visit} is not in the statistics"
+            );
             pause();
         }
         seen.push(made.elapsed().as_secs_f64());
     }
     report.note("visit to statistics, median", quantile(&mut seen, 0.5), "s");
-    report.check("visit to statistics, p99", quantile(&mut seen, 0.99), "s", Bound::AtMost(2.0));
+    report.check(
+        "visit to statistics, p99",
+        quantile(&mut seen, 0.99),
+        "s",
+        Bound::AtMost(2.0),
+    );
     Ok(())
 }

@@ -41,13 +41,20 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
         if done == CLICKS {
             break begun.elapsed();
         }
-        anyhow::ensure!(since.elapsed() < DEADLINE, "{done} of {CLICKS} clicks after {DEADLINE:?}: {}", system.log());
+        anyhow::ensure!(
+            since.elapsed() < DEADLINE,
+            "{done} of {CLICKS} clicks after {DEADLINE:?}: {}",
+            system.log()
+        );
         pause();
     };
     let ours = (CLICKS - rolled_at_first) as f64 / spent.as_secs_f64();
 
     // The same rows as the engine takes them fastest, in blocks of the size ingest uses, into a table of the same shape.
-    let rows = system.sql("SELECT * FROM signpost.clicks ORDER BY position FORMAT RowBinary", b"")?;
+    let rows = system.sql(
+        "SELECT * FROM signpost.clicks ORDER BY position FORMAT RowBinary",
+        b"",
+    )?;
     let mut own = Vec::new();
     for round in 0..3 {
         let table = format!("signpost.bench_{round}");
@@ -62,7 +69,12 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     let own = median(&mut own);
     report.note("ingest with roll-ups", ours, "rows/s");
     report.note("the engine's own insert of the same rows", own, "rows/s");
-    report.check("ingest with roll-ups / the engine's own insert", ours / own, "×", Bound::AtLeast(0.3));
+    report.check(
+        "ingest with roll-ups / the engine's own insert",
+        ours / own,
+        "×",
+        Bound::AtLeast(0.3),
+    );
     Ok(())
 }
 
@@ -74,13 +86,23 @@ fn write_log(system: &System) -> anyhow::Result<()> {
         .flatten()
         .filter_map(|entry| {
             let base = click_log::segment_base(entry.file_name().to_str()?)?;
-            Some(base + entry.metadata().ok()?.len().saturating_sub(click_log::SEGMENT_HEADER_BYTES as u64))
+            Some(
+                base + entry
+                    .metadata()
+                    .ok()?
+                    .len()
+                    .saturating_sub(click_log::SEGMENT_HEADER_BYTES as u64),
+            )
         })
         .max();
-    let acknowledged = std::fs::read_to_string(folder.join(click_log::ACK_FILE)).ok().and_then(|t| click_log::decode_ack(&t));
+    let acknowledged = std::fs::read_to_string(folder.join(click_log::ACK_FILE))
+        .ok()
+        .and_then(|t| click_log::decode_ack(&t));
     let mut base = last.unwrap_or(0).max(acknowledged.unwrap_or(0));
     let zipf = Zipf::new(LINKS);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis() as i64;
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)?
+        .as_millis() as i64;
     let mut segment = Vec::new();
     for position in 0..CLICKS {
         let click = click(position, now, &zipf);
@@ -98,14 +120,18 @@ fn write_log(system: &System) -> anyhow::Result<()> {
 
 /// A number without pattern for each (position, purpose) (splitmix64).
 fn hash(position: u64, purpose: u64) -> u64 {
-    let mut x = position.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(purpose.wrapping_mul(0xd1b5_4a32_d192_ed03));
+    let mut x = position
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .wrapping_add(purpose.wrapping_mul(0xd1b5_4a32_d192_ed03));
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
 }
 
 fn pick<'a>(position: u64, purpose: u64, from: &[&'a str]) -> &'a str {
-    from.get(hash(position, purpose) as usize % from.len()).copied().unwrap_or_default()
+    from.get(hash(position, purpose) as usize % from.len())
+        .copied()
+        .unwrap_or_default()
 }
 
 fn click(position: u64, now: i64, zipf: &Zipf) -> Click {
@@ -125,9 +151,18 @@ fn click(position: u64, now: i64, zipf: &Zipf) -> Click {
         outcome: Outcome::Redirect as i32,
         status: 302,
         bot,
-        bot_reason: if bot { "crawler-user-agents".to_owned() } else { String::new() },
+        bot_reason: if bot {
+            "crawler-user-agents".to_owned()
+        } else {
+            String::new()
+        },
         visitor: Some(hash(hash(position, 4) % 200_000, 5)),
-        country: pick(position, 6, &["DE", "FR", "US", "GB", "IN", "JP", "BR", "CN", "ES", "IT"]).to_owned(),
+        country: pick(
+            position,
+            6,
+            &["DE", "FR", "US", "GB", "IN", "JP", "BR", "CN", "ES", "IT"],
+        )
+        .to_owned(),
         region: format!("region {}", hash(position, 7) % 100),
         city: format!("city {}", hash(position, 8) % 2000),
         device: pick(position, 9, &["desktop", "mobile", "tablet"]).to_owned(),
@@ -136,8 +171,16 @@ fn click(position: u64, now: i64, zipf: &Zipf) -> Click {
         browser: pick(position, 12, &["Chrome", "Safari", "Firefox", "Edge"]).to_owned(),
         browser_version: pick(position, 13, &["120", "121", "126"]).to_owned(),
         language: pick(position, 14, &["en", "de", "fr"]).to_owned(),
-        referrer_host: if referrer < 250 { String::new() } else { format!("site{referrer}.example") },
-        referrer: if referrer < 250 { String::new() } else { format!("https://site{referrer}.example/page") },
+        referrer_host: if referrer < 250 {
+            String::new()
+        } else {
+            format!("site{referrer}.example")
+        },
+        referrer: if referrer < 250 {
+            String::new()
+        } else {
+            format!("https://site{referrer}.example/page")
+        },
         ip: format!("198.51.{}.0", hash(position, 15) % 256),
         ..Click::default()
     }

@@ -53,7 +53,12 @@ fn ends(answer: &[u8]) -> bool {
 ///
 /// # Errors
 /// Any answer that is not a 302, any connection that ends.
-pub(crate) fn run(addr: SocketAddr, slugs: &[String], span: Duration, seed: u64) -> anyhow::Result<u64> {
+pub(crate) fn run(
+    addr: SocketAddr,
+    slugs: &[String],
+    span: Duration,
+    seed: u64,
+) -> anyhow::Result<u64> {
     let requests: Vec<Vec<u8>> = slugs.iter().map(|slug| request(slug)).collect();
     let mut streams = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
@@ -72,7 +77,9 @@ pub(crate) fn run(addr: SocketAddr, slugs: &[String], span: Duration, seed: u64)
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            let pick = requests.get(random as usize % requests.len()).context("no slugs")?;
+            let pick = requests
+                .get(random as usize % requests.len())
+                .context("no slugs")?;
             stream.write_all(pick)?;
         }
         for stream in &mut streams {

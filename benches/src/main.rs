@@ -21,7 +21,10 @@ use report::Report;
 
 /// Measure Signpost.
 #[derive(Debug, Parser)]
-#[command(name = "benches", after_help = "Example:\n  cargo run --release -p benches -- redirect --rounds 9")]
+#[command(
+    name = "benches",
+    after_help = "Example:\n  cargo run --release -p benches -- redirect --rounds 9"
+)]
 struct Cli {
     #[command(subcommand)]
     bench: Option<Bench>,
@@ -74,5 +77,9 @@ fn main() -> anyhow::Result<ExitCode> {
         }
     }
     report.print(cli.json)?;
-    Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.holds() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -33,7 +33,8 @@ pub(crate) fn run(report: &mut Report, rounds: usize, seconds: u64) -> anyhow::R
     for round in 0..rounds as u64 {
         let before = cpu::by_thread(floor.process.id())?;
         let answered = load::run(floor.addr, &slugs, span, round + 1)?;
-        let floor_cost = (cpu::of(&cpu::by_thread(floor.process.id())?, "") - cpu::of(&before, "")) / answered as f64;
+        let floor_cost = (cpu::of(&cpu::by_thread(floor.process.id())?, "") - cpu::of(&before, ""))
+            / answered as f64;
 
         let before = cpu::by_thread(pid)?;
         let answered = load::run(system.proxy, &slugs, span, round + 1)?;
@@ -42,19 +43,45 @@ pub(crate) fn run(report: &mut Report, rounds: usize, seconds: u64) -> anyhow::R
         let during = cpu::by_thread(pid)?;
         settle(&system, visits)?;
         let after = cpu::by_thread(pid)?;
-        let serving_cost = (cpu::of(&during, SERVING) - cpu::of(&before, SERVING)) / answered as f64;
+        let serving_cost =
+            (cpu::of(&during, SERVING) - cpu::of(&before, SERVING)) / answered as f64;
         let whole_cost = (cpu::of(&after, "") - cpu::of(&before, "")) / answered as f64;
-        anyhow::ensure!(serving_cost > 0.0, "no thread of the proxy is named {SERVING}…");
+        anyhow::ensure!(
+            serving_cost > 0.0,
+            "no thread of the proxy is named {SERVING}…"
+        );
         serving.push(serving_cost / floor_cost);
         whole.push(whole_cost / floor_cost);
         micros.push(serving_cost * 1e6);
     }
     report.note("visits answered, recorded and stored", visits as f64, "");
-    report.note("serving threads, CPU per redirect", median(&mut micros), "µs");
-    report.check("serving threads / epoll floor, median", median(&mut serving), "×", Bound::AtMost(1.5));
-    report.note("serving threads / epoll floor, least", serving.first().copied().unwrap_or(f64::NAN), "×");
-    report.check("whole proxy process / epoll floor, median", median(&mut whole), "×", Bound::AtMost(2.5));
-    report.note("whole proxy process / epoll floor, least", whole.first().copied().unwrap_or(f64::NAN), "×");
+    report.note(
+        "serving threads, CPU per redirect",
+        median(&mut micros),
+        "µs",
+    );
+    report.check(
+        "serving threads / epoll floor, median",
+        median(&mut serving),
+        "×",
+        Bound::AtMost(1.5),
+    );
+    report.note(
+        "serving threads / epoll floor, least",
+        serving.first().copied().unwrap_or(f64::NAN),
+        "×",
+    );
+    report.check(
+        "whole proxy process / epoll floor, median",
+        median(&mut whole),
+        "×",
+        Bound::AtMost(2.5),
+    );
+    report.note(
+        "whole proxy process / epoll floor, least",
+        whole.first().copied().unwrap_or(f64::NAN),
+        "×",
+    );
     Ok(())
 }
 
@@ -63,11 +90,18 @@ fn settle(system: &System, visits: u64) -> anyhow::Result<()> {
     let until = Instant::now() + STORED;
     loop {
         let stored = system.number("SELECT count() FROM signpost.clicks")?;
-        anyhow::ensure!(stored <= visits, "{stored} clicks stored of {visits} visits");
+        anyhow::ensure!(
+            stored <= visits,
+            "{stored} clicks stored of {visits} visits"
+        );
         if stored == visits {
             return Ok(());
         }
-        anyhow::ensure!(Instant::now() < until, "{stored} clicks stored of {visits} visits: {}", system.log());
+        anyhow::ensure!(
+            Instant::now() < until,
+            "{stored} clicks stored of {visits} visits: {}",
+            system.log()
+        );
         std::thread::park_timeout(Duration::from_millis(100));
     }
 }

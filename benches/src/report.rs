@@ -48,18 +48,31 @@ impl Report {
     }
 
     /// A number with a bound.
-    pub(crate) fn check(&mut self, name: impl Into<String>, value: f64, unit: &'static str, bound: Bound) {
+    pub(crate) fn check(
+        &mut self,
+        name: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+        bound: Bound,
+    ) {
         self.add(name.into(), value, unit, Some(bound));
     }
 
     fn add(&mut self, name: String, value: f64, unit: &'static str, bound: Option<Bound>) {
         let _ = writeln!(std::io::stderr(), "  {name}: {value:.3} {unit}");
-        self.lines.push(Line { name, value, unit, bound });
+        self.lines.push(Line {
+            name,
+            value,
+            unit,
+            bound,
+        });
     }
 
     /// Whether every bound holds.
     pub(crate) fn holds(&self) -> bool {
-        self.lines.iter().all(|l| l.bound.is_none_or(|b| b.holds(l.value)))
+        self.lines
+            .iter()
+            .all(|l| l.bound.is_none_or(|b| b.holds(l.value)))
     }
 
     /// Prints the numbers on standard output.
@@ -74,7 +87,10 @@ impl Report {
             writeln!(out, "{}", serde_json::Value::from(lines))?;
             return Ok(());
         }
-        writeln!(out, "| measured | value | bound | |\n| --- | --- | --- | --- |")?;
+        writeln!(
+            out,
+            "| measured | value | bound | |\n| --- | --- | --- | --- |"
+        )?;
         for line in &self.lines {
             let bound = line.bound.map(Bound::text).unwrap_or_default();
             let verdict = match line.bound.map(|b| b.holds(line.value)) {
@@ -82,7 +98,11 @@ impl Report {
                 Some(false) => "MISSED",
                 None => "",
             };
-            writeln!(out, "| {} | {:.3} {} | {bound} | {verdict} |", line.name, line.value, line.unit)?;
+            writeln!(
+                out,
+                "| {} | {:.3} {} | {bound} | {verdict} |",
+                line.name, line.value, line.unit
+            )?;
         }
         Ok(())
     }
@@ -97,5 +117,8 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
 pub(crate) fn quantile(values: &mut [f64], q: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let rank = (q * values.len() as f64).ceil() as usize;
-    values.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+    values
+        .get(rank.saturating_sub(1))
+        .copied()
+        .unwrap_or(f64::NAN)
 }

@@ -25,7 +25,9 @@ const EPOCH: u64 = 0xbe;
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     let system = System::start()?;
     system.links("s", 1)?;
-    let link = system.api("GET", "/urls?limit=1", None)?["data"]["urls"][0]["id"].as_u64().context("no link")?;
+    let link = system.api("GET", "/urls?limit=1", None)?["data"]["urls"][0]["id"]
+        .as_u64()
+        .context("no link")?;
     system.visit("s000000")?;
     while system.number("SELECT count() FROM signpost.clicks")? == 0 {
         crate::system::pause();
@@ -41,15 +43,33 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
             let answer = system.api("GET", &format!("/url/{link}/stats"), None)?;
             calls.push(since.elapsed().as_secs_f64() * 1e3);
             let total = answer["data"]["total_clicks"].as_u64().unwrap_or_default();
-            anyhow::ensure!(total == size + 1, "call {call}: {total} clicks, {} expected", size + 1);
+            anyhow::ensure!(
+                total == size + 1,
+                "call {call}: {total} clicks, {} expected",
+                size + 1
+            );
         }
-        report.note(format!("statistics at {size} clicks, median"), quantile(&mut calls, 0.5), "ms");
+        report.note(
+            format!("statistics at {size} clicks, median"),
+            quantile(&mut calls, 0.5),
+            "ms",
+        );
         let p99 = quantile(&mut calls, 0.99);
-        report.check(format!("statistics at {size} clicks, p99"), p99, "ms", Bound::AtMost(50.0));
+        report.check(
+            format!("statistics at {size} clicks, p99"),
+            p99,
+            "ms",
+            Bound::AtMost(50.0),
+        );
         times.push(p99);
     }
     if let [small, large] = times[..] {
-        report.check("statistics, 10 M / 1 M", large / small, "×", Bound::AtMost(1.5));
+        report.check(
+            "statistics, 10 M / 1 M",
+            large / small,
+            "×",
+            Bound::AtMost(1.5),
+        );
     }
     Ok(())
 }
@@ -74,17 +94,26 @@ fn fill(system: &System, link: u64, from: u64, to: u64) -> anyhow::Result<()> {
         to - from
     );
     system.sql(&sql, b"")?;
-    let ingest = rustix::process::Pid::from_raw(system.role_pid("ingest")?.cast_signed()).context("no process id")?;
+    let ingest = rustix::process::Pid::from_raw(system.role_pid("ingest")?.cast_signed())
+        .context("no process id")?;
     rustix::process::kill_process(ingest, rustix::process::Signal::KILL)?;
     let until = Instant::now() + ROLLED_UP;
     for table in ["clicks_15m", "clicks_by_day"] {
         let total = match table {
-            "clicks_15m" => format!("SELECT sum(clicks) FROM signpost.clicks_15m WHERE link = {link}"),
+            "clicks_15m" => {
+                format!("SELECT sum(clicks) FROM signpost.clicks_15m WHERE link = {link}")
+            }
             // The one visit by hand is not of a busy link.
-            _ => format!("SELECT sum(clicks) + 1 FROM signpost.clicks_by_day WHERE link = {link} AND dimension = 'total'"),
+            _ => format!(
+                "SELECT sum(clicks) + 1 FROM signpost.clicks_by_day WHERE link = {link} AND dimension = 'total'"
+            ),
         };
         while system.number(&total)? != to + 1 {
-            anyhow::ensure!(Instant::now() < until, "{table} is not rolled up: {}", system.log());
+            anyhow::ensure!(
+                Instant::now() < until,
+                "{table} is not rolled up: {}",
+                system.log()
+            );
             std::thread::park_timeout(Duration::from_millis(100));
         }
     }

@@ -26,7 +26,9 @@ pub(crate) struct System {
 impl System {
     /// Starts one and waits until it is ready.
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let free = || -> anyhow::Result<SocketAddr> { Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?) };
+        let free = || -> anyhow::Result<SocketAddr> {
+            Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
+        };
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -49,9 +51,21 @@ impl System {
     /// Starts the processes (again) and waits until they are ready.
     pub(crate) fn launch(&mut self) -> anyhow::Result<()> {
         let log = std::fs::File::create(self.folder.path().join("log"))?;
-        self.process = Some(self.command()?.arg("up").stdout(Stdio::null()).stderr(log).spawn()?);
+        self.process = Some(
+            self.command()?
+                .arg("up")
+                .stdout(Stdio::null())
+                .stderr(log)
+                .spawn()?,
+        );
         let until = Instant::now() + START;
-        while self.agent.get(format!("http://{}/ready", self.admin)).call().map_or(0, |a| a.status().as_u16()) != 200 {
+        while self
+            .agent
+            .get(format!("http://{}/ready", self.admin))
+            .call()
+            .map_or(0, |a| a.status().as_u16())
+            != 200
+        {
             anyhow::ensure!(Instant::now() < until, "not ready: {}", self.log());
             pause();
         }
@@ -71,7 +85,11 @@ impl System {
     /// The program with this system's settings.
     pub(crate) fn command(&self) -> anyhow::Result<Command> {
         let program = std::env::current_exe()?.with_file_name("signpost");
-        anyhow::ensure!(program.exists(), "{} is not there: make build", program.display());
+        anyhow::ensure!(
+            program.exists(),
+            "{} is not there: make build",
+            program.display()
+        );
         let mut command = Command::new(program);
         command
             .env("SIGNPOST_DATA_DIR", self.data_dir())
@@ -109,7 +127,12 @@ impl System {
     }
 
     /// An API call with the admin key, on a path below `/api`.
-    pub(crate) fn api(&self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    pub(crate) fn api(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
         let key = std::fs::read_to_string(self.data_dir().join("admin.key"))?;
         let request = ureq::http::Request::builder()
             .method(method)
@@ -133,8 +156,14 @@ impl System {
                 .iter()
                 .map(|slug| serde_json::json!({ "custom": slug, "url": format!("https://destination.example/articles/2026/{slug}/read-it-all") }))
                 .collect();
-            let answer = self.api("POST", "/urls/bulk", Some(&serde_json::json!({ "urls": urls })))?;
-            let all = answer["results"].as_array().is_some_and(|r| r.iter().all(|row| row["error"] == 0));
+            let answer = self.api(
+                "POST",
+                "/urls/bulk",
+                Some(&serde_json::json!({ "urls": urls })),
+            )?;
+            let all = answer["results"]
+                .as_array()
+                .is_some_and(|r| r.iter().all(|row| row["error"] == 0));
             anyhow::ensure!(all, "links were refused: {answer}");
         }
         let last = slugs.last().context("no links")?;
@@ -148,8 +177,15 @@ impl System {
 
     /// Where a slug leads, looked up with HEAD, so that nothing is counted.
     pub(crate) fn location(&self, slug: &str) -> anyhow::Result<Option<String>> {
-        let answer = self.agent.head(format!("http://{}/{slug}", self.proxy)).call()?;
-        Ok(answer.headers().get("location").and_then(|l| l.to_str().ok()).map(str::to_owned))
+        let answer = self
+            .agent
+            .head(format!("http://{}/{slug}", self.proxy))
+            .call()?;
+        Ok(answer
+            .headers()
+            .get("location")
+            .and_then(|l| l.to_str().ok())
+            .map(str::to_owned))
     }
 
     /// A visit by a browser.
@@ -157,7 +193,10 @@ impl System {
         let answer = self
             .agent
             .get(format!("http://{}/{slug}", self.proxy))
-            .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:126.0) Gecko/20100101 Firefox/126.0")
+            .header(
+                "user-agent",
+                "Mozilla/5.0 (X11; Linux x86_64; rv:126.0) Gecko/20100101 Firefox/126.0",
+            )
             .call()?;
         anyhow::ensure!(answer.status() == 302, "{slug}: {}", answer.status());
         Ok(())
@@ -174,15 +213,26 @@ impl System {
             .header("x-clickhouse-key", password.trim())
             .send(body)?;
         let status = answer.status();
-        let bytes = answer.body_mut().with_config().limit(4 << 30).read_to_vec()?;
-        anyhow::ensure!(status == 200, "{query}: {}", String::from_utf8_lossy(&bytes));
+        let bytes = answer
+            .body_mut()
+            .with_config()
+            .limit(4 << 30)
+            .read_to_vec()?;
+        anyhow::ensure!(
+            status == 200,
+            "{query}: {}",
+            String::from_utf8_lossy(&bytes)
+        );
         Ok(bytes)
     }
 
     /// A statement whose answer is one number.
     pub(crate) fn number(&self, query: &str) -> anyhow::Result<u64> {
         let answer = self.sql(query, b"")?;
-        String::from_utf8_lossy(&answer).trim().parse().with_context(|| format!("{query}: not a number"))
+        String::from_utf8_lossy(&answer)
+            .trim()
+            .parse()
+            .with_context(|| format!("{query}: not a number"))
     }
 }
 

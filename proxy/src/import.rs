@@ -76,19 +76,6 @@ pub fn folder(config: &Config) -> PathBuf {
     config.data_dir.join(files::CLICKS_IMPORT)
 }
 
-/// [`try_import`] with a `resolve` that cannot fail.
-///
-/// # Errors
-/// As there.
-pub fn import(
-    config: &Config,
-    content: &[u8],
-    host: &str,
-    mut resolve: impl FnMut(&str, &str) -> Option<Answered>,
-) -> anyhow::Result<Report> {
-    try_import(config, content, host, |host, path| Ok(resolve(host, path)))
-}
-
 /// Brings in `content`, a whole access log. `host` is the one it was written for; a line that names its own (the
 /// `vhost_combined` format, an absolute target) has that. `resolve` is asked with the host and the path as logged, from
 /// its first `/` on and without query, and says which link answers it. When it cannot tell, the import ends there: a
@@ -97,7 +84,7 @@ pub fn import(
 /// # Errors
 /// The log cannot be written, another import is running, or `resolve` failed. What was written stays; starting again is
 /// safe and goes on.
-pub fn try_import(
+pub fn import(
     config: &Config,
     content: &[u8],
     host: &str,

@@ -36,12 +36,14 @@ impl Address {
     /// Reads `SIGNPOST_ADMIN_ADDR`.
     pub(crate) fn from_settings(settings: &mut Settings) -> Self {
         settings
-            .parsed_with("SIGNPOST_ADMIN_ADDR", "an address such as 127.0.0.1:9090, or unix:/path", |text| {
-                match text.strip_prefix("unix:") {
+            .parsed_with(
+                "SIGNPOST_ADMIN_ADDR",
+                "an address such as 127.0.0.1:9090, or unix:/path",
+                |text| match text.strip_prefix("unix:") {
                     Some(path) => Some(Self::Unix(PathBuf::from(path))),
                     None => text.parse().ok().map(Self::Tcp),
-                }
-            })
+                },
+            )
             .unwrap_or(Self::Tcp(SocketAddr::from(([127, 0, 0, 1], 9090))))
     }
 }
@@ -56,13 +58,23 @@ pub(crate) fn start(address: &Address, role: &'static str, health: Health) -> an
         .set_buckets(&SECONDS)
         .and_then(PrometheusBuilder::install_recorder)
         .context("cannot install the metrics recorder")?;
-    metrics::describe_gauge!("signpost_build_info", "1, labelled with the version that runs");
+    metrics::describe_gauge!(
+        "signpost_build_info",
+        "1, labelled with the version that runs"
+    );
     metrics::gauge!("signpost_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    metrics::describe_gauge!("process_start_time_seconds", "When the process started, seconds since 1970");
-    let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    metrics::describe_gauge!(
+        "process_start_time_seconds",
+        "When the process started, seconds since 1970"
+    );
+    let started = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     metrics::gauge!("process_start_time_seconds").set(started.as_secs_f64());
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let pages = pages(recorder.clone(), role, health);
     let guard = runtime.enter();
     let serve: std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>> = match address {
@@ -82,20 +94,22 @@ pub(crate) fn start(address: &Address, role: &'static str, health: Health) -> an
         }
     };
     drop(guard);
-    std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
-        runtime.block_on(async move {
-            tokio::spawn(async move {
-                let mut tick = tokio::time::interval(UPKEEP);
-                loop {
-                    tick.tick().await;
-                    recorder.run_upkeep();
+    std::thread::Builder::new()
+        .name("admin".to_owned())
+        .spawn(move || {
+            runtime.block_on(async move {
+                tokio::spawn(async move {
+                    let mut tick = tokio::time::interval(UPKEEP);
+                    loop {
+                        tick.tick().await;
+                        recorder.run_upkeep();
+                    }
+                });
+                if let Err(error) = serve.await {
+                    tracing::error!(%error, "admin page stopped");
                 }
             });
-            if let Err(error) = serve.await {
-                tracing::error!(%error, "admin page stopped");
-            }
-        });
-    })?;
+        })?;
     Ok(())
 }
 
@@ -103,12 +117,22 @@ fn pages(recorder: PrometheusHandle, role: &'static str, health: Health) -> Rout
     Router::new()
         .route("/live", get(|| async { "live\n" }))
         .route("/ready", get(move || async move { ready(role, &health) }))
-        .route("/metrics", get(move || async move { metrics_page(recorder.render()) }))
+        .route(
+            "/metrics",
+            get(move || async move { metrics_page(recorder.render()) }),
+        )
 }
 
 /// A page of metrics in Prometheus' text format.
 pub(crate) fn metrics_page(text: String) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        text,
+    )
+        .into_response()
 }
 
 fn ready(role: &str, health: &Health) -> Response {
@@ -116,13 +140,30 @@ fn ready(role: &str, health: &Health) -> Response {
     let parts: serde_json::Map<String, serde_json::Value> = health
         .report()
         .into_iter()
-        .map(|(part, why)| (part.to_owned(), why.map_or_else(|| "ready".into(), serde_json::Value::String)))
+        .map(|(part, why)| {
+            (
+                part.to_owned(),
+                why.map_or_else(|| "ready".into(), serde_json::Value::String),
+            )
+        })
         .collect();
-    ready_page(ready, &serde_json::json!({ "ready": ready, "role": role, "parts": parts }))
+    ready_page(
+        ready,
+        &serde_json::json!({ "ready": ready, "role": role, "parts": parts }),
+    )
 }
 
 /// The answer of `/ready`: 200 or 503, and why.
 pub(crate) fn ready_page(ready: bool, body: &serde_json::Value) -> Response {
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/json")],
+        format!("{body}\n"),
+    )
+        .into_response()
 }

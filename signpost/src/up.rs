@@ -33,7 +33,9 @@ pub(crate) fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
     let plan = Plan::from_settings(&mut settings);
     settings.check()?;
     let plan = plan.prepare()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(supervise(plan))
 }
 
@@ -58,7 +60,12 @@ async fn supervise(plan: Plan) -> anyhow::Result<ExitCode> {
     };
     tracing::info!("stopping");
     // Visitors first, so that the last clicks reach the log while ingest still reads; the engine last.
-    for role in [Role::Proxy, Role::Ingest, Role::ControlPlane, Role::Clickhouse] {
+    for role in [
+        Role::Proxy,
+        Role::Ingest,
+        Role::ControlPlane,
+        Role::Clickhouse,
+    ] {
         for child in children.iter_mut().filter(|c| c.role() == role) {
             child.stop(STOP_DEADLINE).await;
         }

@@ -60,11 +60,15 @@ fn told(config: &Config) -> (Vec<Click>, Vec<Book>) {
     (clicks, books)
 }
 
+fn found(host: &str, path: &str) -> anyhow::Result<Option<Answered>> {
+    Ok(resolve(host, path))
+}
+
 #[test]
 fn visits_come_in_with_their_times_and_the_rest_is_in_the_books() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path());
-    let report = import(&config, LOG.as_bytes(), "go.test", resolve).unwrap();
+    let report = import(&config, LOG.as_bytes(), "go.test", found).unwrap();
     assert_eq!(
         (
             report.lines,
@@ -126,12 +130,12 @@ fn visits_come_in_with_their_times_and_the_rest_is_in_the_books() {
 fn the_same_log_twice_is_the_same_clicks() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path());
-    let first = import(&config, LOG.as_bytes(), "go.test", resolve).unwrap();
-    let second = import(&config, LOG.as_bytes(), "go.test", resolve).unwrap();
+    let first = import(&config, LOG.as_bytes(), "go.test", found).unwrap();
+    let second = import(&config, LOG.as_bytes(), "go.test", found).unwrap();
     assert_eq!(first, second);
     let (clicks, _) = told(&config);
     assert_eq!(clicks[..2], clicks[2..]);
-    let other = import(&config, LOG.as_bytes(), "other.test", resolve).unwrap();
+    let other = import(&config, LOG.as_bytes(), "other.test", found).unwrap();
     assert_ne!(other.stream, first.stream);
     assert_eq!(other.no_link, 3);
 }
@@ -148,6 +152,6 @@ fn a_look_up_that_fails_ends_the_import_and_the_next_one_is_whole() {
     });
     assert!(format!("{:#}", failed.unwrap_err()).contains("database is gone"));
     assert!(told(&config).0.is_empty());
-    let report = import(&config, LOG.as_bytes(), "go.test", resolve).unwrap();
+    let report = import(&config, LOG.as_bytes(), "go.test", found).unwrap();
     assert_eq!((report.clicks, told(&config).0.len()), (2, 2));
 }

@@ -12,12 +12,27 @@ use crate::cli::AuditOptions;
 pub(crate) fn run(mut settings: Settings, options: &AuditOptions) -> anyhow::Result<ExitCode> {
     let config = ingest::Config::from_settings(&mut settings);
     settings.check()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
     let mut report = runtime.block_on(ingest::audit::audit(&config))?;
-    if options.repair && report.roll_ups.iter().any(|r| r.verdict == Verdict::Differs) {
+    if options.repair
+        && report
+            .roll_ups
+            .iter()
+            .any(|r| r.verdict == Verdict::Differs)
+    {
         for done in runtime.block_on(ingest::audit::repair(&config, &report))? {
-            let what = done.refused.map_or_else(|| "rebuilt".to_owned(), |why| format!("not rebuilt: {why}"));
-            writeln!(std::io::stderr(), "signpost: {} {}: {what}", done.table, done.month)?;
+            let what = done
+                .refused
+                .map_or_else(|| "rebuilt".to_owned(), |why| format!("not rebuilt: {why}"));
+            writeln!(
+                std::io::stderr(),
+                "signpost: {} {}: {what}",
+                done.table,
+                done.month
+            )?;
         }
         report = runtime.block_on(ingest::audit::audit(&config))?;
     }
@@ -27,34 +42,77 @@ pub(crate) fn run(mut settings: Settings, options: &AuditOptions) -> anyhow::Res
     } else {
         out.write_all(text(&report).as_bytes())?;
     }
-    Ok(if report.balanced() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.balanced() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn text(report: &Report) -> String {
     let mut text = format!(
         "{:<24} {:>12} {:>12} {:>10} {:>8} {:>9} {:>9} {:>9} {:>8}  DROPPED BY REASON\n",
-        "STREAM", "WRITTEN", "STORED", "IN FLIGHT", "DEAD", "DROPPED", "UNSETTLED", "MISSING", "DOUBLED"
+        "STREAM",
+        "WRITTEN",
+        "STORED",
+        "IN FLIGHT",
+        "DEAD",
+        "DROPPED",
+        "UNSETTLED",
+        "MISSING",
+        "DOUBLED"
     );
     for (stream, books) in &report.streams {
         let dropped: u64 = books.dropped.values().sum();
-        let reasons: Vec<String> = books.dropped.iter().map(|(reason, n)| format!("{reason} {n}")).collect();
+        let reasons: Vec<String> = books
+            .dropped
+            .iter()
+            .map(|(reason, n)| format!("{reason} {n}"))
+            .collect();
         text += &format!(
             "{:<24} {:>12} {:>12} {:>10} {:>8} {dropped:>9} {:>9} {:>9} {:>8}  {}\n",
-            stream.to_string(), books.written, books.stored, books.in_flight, books.dead, books.unsettled, books.missing, books.doubled,
+            stream.to_string(),
+            books.written,
+            books.stored,
+            books.in_flight,
+            books.dead,
+            books.unsettled,
+            books.missing,
+            books.doubled,
             reasons.join(", ")
         );
     }
-    text += &format!("\n{:<16} {:>7} {:>14} {:>14}  VERDICT\n", "ROLL-UP", "MONTH", "ROLLED UP", "RAW");
+    text += &format!(
+        "\n{:<16} {:>7} {:>14} {:>14}  VERDICT\n",
+        "ROLL-UP", "MONTH", "ROLLED UP", "RAW"
+    );
     for books in &report.roll_ups {
-        text += &format!("{:<16} {:>7} {:>14} {:>14}  {}\n", books.table, books.month, books.rolled_up, books.raw, verdict(books.verdict));
+        text += &format!(
+            "{:<16} {:>7} {:>14} {:>14}  {}\n",
+            books.table,
+            books.month,
+            books.rolled_up,
+            books.raw,
+            verdict(books.verdict)
+        );
     }
     if report.dead_unknown > 0 {
-        text += &format!("\n{} dead letters whose click is not known\n", report.dead_unknown);
+        text += &format!(
+            "\n{} dead letters whose click is not known\n",
+            report.dead_unknown
+        );
     }
     if report.damaged_bytes > 0 {
-        text += &format!("\n{} bytes of the click log are damaged\n", report.damaged_bytes);
+        text += &format!(
+            "\n{} bytes of the click log are damaged\n",
+            report.damaged_bytes
+        );
     }
-    text += if report.balanced() { "\nthe books balance\n" } else { "\nTHE BOOKS DO NOT BALANCE\n" };
+    text += if report.balanced() {
+        "\nthe books balance\n"
+    } else {
+        "\nTHE BOOKS DO NOT BALANCE\n"
+    };
     text
 }
 

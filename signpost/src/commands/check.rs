@@ -20,7 +20,10 @@ pub(crate) fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
     embedded::Config::from_settings(&mut settings);
     let mut address = |name: &str, port: u16| {
         let default = SocketAddr::from(([127, 0, 0, 1], port));
-        (name.to_owned(), settings.parsed(name, default, "an address such as 127.0.0.1:8080"))
+        (
+            name.to_owned(),
+            settings.parsed(name, default, "an address such as 127.0.0.1:8080"),
+        )
     };
     let addresses = [
         address("SIGNPOST_PROXY_ADDR", 8080),
@@ -30,14 +33,25 @@ pub(crate) fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
     ];
     settings.check()?;
 
-    let mut findings = vec![data_dir(Path::new(settings.text("SIGNPOST_DATA_DIR").unwrap_or("./data")))];
+    let mut findings = vec![data_dir(Path::new(
+        settings.text("SIGNPOST_DATA_DIR").unwrap_or("./data"),
+    ))];
     if settings.text("SIGNPOST_CLICKHOUSE_URL").is_none() {
-        findings.push(file("SIGNPOST_CHDB_LIB", settings.text("SIGNPOST_CHDB_LIB").unwrap_or_default()));
+        findings.push(file(
+            "SIGNPOST_CHDB_LIB",
+            settings.text("SIGNPOST_CHDB_LIB").unwrap_or_default(),
+        ));
     }
-    for path in settings.text("SIGNPOST_GEO_DB").unwrap_or_default().split(',') {
+    for path in settings
+        .text("SIGNPOST_GEO_DB")
+        .unwrap_or_default()
+        .split(',')
+    {
         findings.push(file("SIGNPOST_GEO_DB", path.trim()));
     }
-    findings.push(ring_dir(Path::new(settings.text("SIGNPOST_RING_DIR").unwrap_or("/dev/shm"))));
+    findings.push(ring_dir(Path::new(
+        settings.text("SIGNPOST_RING_DIR").unwrap_or("/dev/shm"),
+    )));
     for (name, addr) in addresses {
         findings.push(listening(&name, addr));
     }
@@ -49,7 +63,11 @@ pub(crate) fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
         };
         writeln!(out, "{mark} {text}")?;
     }
-    Ok(if findings.iter().all(Result::is_ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if findings.iter().all(Result::is_ok) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn data_dir(folder: &Path) -> Result<String, String> {
@@ -57,7 +75,9 @@ fn data_dir(folder: &Path) -> Result<String, String> {
     if !folder.exists() {
         return Ok(format!("{named}: will be made at the first start"));
     }
-    writable(folder).map(|()| format!("{named}: can be written")).map_err(|error| format!("{named}: {error}"))
+    writable(folder)
+        .map(|()| format!("{named}: can be written"))
+        .map_err(|error| format!("{named}: {error}"))
 }
 
 fn ring_dir(folder: &Path) -> Result<String, String> {
@@ -66,7 +86,9 @@ fn ring_dir(folder: &Path) -> Result<String, String> {
     match rustix::fs::statfs(folder) {
         // TMPFS_MAGIC of statfs(2).
         Ok(fs) if fs.f_type == 0x0102_1994 => Ok(format!("{named}: a tmpfs that can be written")),
-        _ => Err(format!("{named}: not a tmpfs: a redirect could wait for a disk; name one, e.g. /dev/shm")),
+        _ => Err(format!(
+            "{named}: not a tmpfs: a redirect could wait for a disk; name one, e.g. /dev/shm"
+        )),
     }
 }
 
@@ -80,8 +102,12 @@ fn writable(folder: &Path) -> Result<(), String> {
 
 fn file(setting: &str, path: &str) -> Result<String, String> {
     match std::fs::metadata(path) {
-        Ok(facts) if facts.is_file() && facts.len() > 0 => Ok(format!("{setting}={path}: {} MiB", facts.len() >> 20)),
-        Ok(_) => Err(format!("{setting}={path}: not a file, or empty: make fetch")),
+        Ok(facts) if facts.is_file() && facts.len() > 0 => {
+            Ok(format!("{setting}={path}: {} MiB", facts.len() >> 20))
+        }
+        Ok(_) => Err(format!(
+            "{setting}={path}: not a file, or empty: make fetch"
+        )),
         Err(error) => Err(format!("{setting}={path}: {error}: make fetch")),
     }
 }
@@ -93,5 +119,7 @@ fn listening(setting: &str, addr: SocketAddr) -> Result<String, String> {
     if TcpStream::connect_timeout(&addr, DEADLINE).is_ok() {
         return Ok(format!("{setting}={addr}: something answers there"));
     }
-    Err(format!("{setting}={addr}: can neither be listened on nor reached"))
+    Err(format!(
+        "{setting}={addr}: can neither be listened on nor reached"
+    ))
 }

@@ -11,7 +11,9 @@ const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 
 pub(super) fn print(plan: &Plan, first_start: bool) -> anyhow::Result<()> {
     let key_file = plan.admin_key_file();
     let key = if first_start {
-        std::fs::read_to_string(&key_file).ok().map(|key| key.trim().to_owned())
+        std::fs::read_to_string(&key_file)
+            .ok()
+            .map(|key| key.trim().to_owned())
     } else {
         None
     };
@@ -33,11 +35,16 @@ fn welcome(plan: &Plan, key: Option<&str>) -> String {
         plan.admin_addr()
     );
     if let Some(addr) = plan.clickhouse_addr() {
-        text += &format!("  ClickHouse  http://{addr}/   (user analyst, password in {}/clickhouse.analyst-password)\n", plan.data_dir().display());
+        text += &format!(
+            "  ClickHouse  http://{addr}/   (user analyst, password in {}/clickhouse.analyst-password)\n",
+            plan.data_dir().display()
+        );
     }
     text += &format!("  data        {}\n", plan.data_dir().display());
     match key {
-        Some(key) => text += &format!("  API key     {key}   (shown this once; kept in {key_file})\n"),
+        Some(key) => {
+            text += &format!("  API key     {key}   (shown this once; kept in {key_file})\n")
+        }
         None => text += &format!("  API key     in {key_file}\n"),
     }
     // A slug of its own for each start, so that the lines work every time they are pasted first.

@@ -66,7 +66,13 @@ impl Child {
             .process_group(0)
             .kill_on_drop(true);
         let process = spawn(&mut command, role)?;
-        Ok(Self { role, command, process, since: Instant::now(), pause: FIRST_PAUSE })
+        Ok(Self {
+            role,
+            command,
+            process,
+            since: Instant::now(),
+            pause: FIRST_PAUSE,
+        })
     }
 
     /// Which role it is.
@@ -100,14 +106,22 @@ impl Child {
 
     /// Asks the role to end, and kills it after the deadline.
     pub(crate) async fn stop(&mut self, deadline: Duration) {
-        if let Some(pid) = self.process.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())) {
+        if let Some(pid) = self
+            .process
+            .id()
+            .and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()))
+        {
             // It may have ended on its own meanwhile.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         match tokio::time::timeout(deadline, self.process.wait()).await {
             Ok(_) => tracing::info!(role = self.role.name(), "ended"),
             Err(_) => {
-                tracing::warn!(role = self.role.name(), seconds = deadline.as_secs(), "did not end in time, killed");
+                tracing::warn!(
+                    role = self.role.name(),
+                    seconds = deadline.as_secs(),
+                    "did not end in time, killed"
+                );
                 let _ = self.process.kill().await;
             }
         }
@@ -119,6 +133,11 @@ impl Child {
     }
 }
 
-fn spawn(command: &mut tokio::process::Command, role: Role) -> anyhow::Result<tokio::process::Child> {
-    command.spawn().with_context(|| format!("cannot start {}", role.name()))
+fn spawn(
+    command: &mut tokio::process::Command,
+    role: Role,
+) -> anyhow::Result<tokio::process::Child> {
+    command
+        .spawn()
+        .with_context(|| format!("cannot start {}", role.name()))
 }

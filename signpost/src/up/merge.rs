@@ -23,7 +23,8 @@ impl Metrics {
         for line in page.lines().map(str::trim).filter(|l| !l.is_empty()) {
             if let Some(comment) = line.strip_prefix("# ") {
                 let mut words = comment.splitn(3, ' ');
-                let (Some(kind @ ("HELP" | "TYPE")), Some(name)) = (words.next(), words.next()) else {
+                let (Some(kind @ ("HELP" | "TYPE")), Some(name)) = (words.next(), words.next())
+                else {
                     continue;
                 };
                 family = name.to_owned();
@@ -35,8 +36,16 @@ impl Metrics {
             } else if let Some(sample) = labelled(line, role) {
                 let name = line.split(['{', ' ']).next().unwrap_or_default();
                 // Samples of a histogram carry the family's name and a suffix.
-                let key = if name.starts_with(&family) && !family.is_empty() { &family } else { name };
-                self.families.entry(key.to_owned()).or_default().samples.push(sample);
+                let key = if name.starts_with(&family) && !family.is_empty() {
+                    &family
+                } else {
+                    name
+                };
+                self.families
+                    .entry(key.to_owned())
+                    .or_default()
+                    .samples
+                    .push(sample);
             }
         }
     }
@@ -55,7 +64,9 @@ impl Metrics {
 }
 
 fn labelled(sample: &str, role: Option<&str>) -> Option<String> {
-    let Some(role) = role else { return Some(sample.to_owned()) };
+    let Some(role) = role else {
+        return Some(sample.to_owned());
+    };
     Some(match sample.split_once('{') {
         Some((name, rest)) if rest.starts_with('}') => format!("{name}{{role=\"{role}\"{rest}"),
         Some((name, rest)) => format!("{name}{{role=\"{role}\",{rest}"),

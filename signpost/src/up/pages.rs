@@ -29,26 +29,47 @@ struct Socket {
 }
 
 fn sockets(plan: &Plan) -> Vec<Socket> {
-    plan.roles().into_iter().map(|role| Socket { role, path: plan.socket(role) }).collect()
+    plan.roles()
+        .into_iter()
+        .map(|role| Socket {
+            role,
+            path: plan.socket(role),
+        })
+        .collect()
 }
 
 /// Listens on the admin address. The future that is returned serves it.
 ///
 /// # Errors
 /// The address cannot be listened on.
-pub(super) async fn serve(plan: &Plan) -> anyhow::Result<impl Future<Output = std::io::Result<()>> + use<>> {
-    let recorder = PrometheusBuilder::new().install_recorder().context("cannot install the metrics recorder")?;
-    metrics::describe_counter!("signpost_up_restarts_total", "Roles started again after they ended unasked");
+pub(super) async fn serve(
+    plan: &Plan,
+) -> anyhow::Result<impl Future<Output = std::io::Result<()>> + use<>> {
+    let recorder = PrometheusBuilder::new()
+        .install_recorder()
+        .context("cannot install the metrics recorder")?;
+    metrics::describe_counter!(
+        "signpost_up_restarts_total",
+        "Roles started again after they ended unasked"
+    );
     for role in plan.roles() {
         metrics::counter!("signpost_up_restarts_total", "role" => role.name()).increment(0);
     }
     let listener = tokio::net::TcpListener::bind(plan.admin_addr())
         .await
-        .with_context(|| format!("SIGNPOST_ADMIN_ADDR={}: cannot listen there", plan.admin_addr()))?;
+        .with_context(|| {
+            format!(
+                "SIGNPOST_ADMIN_ADDR={}: cannot listen there",
+                plan.admin_addr()
+            )
+        })?;
     let (for_ready, for_metrics) = (sockets(plan), sockets(plan));
     let pages = Router::new()
         .route("/live", get(|| async { "live\n" }))
-        .route("/ready", get(move || async move { ready(&for_ready).await }))
+        .route(
+            "/ready",
+            get(move || async move { ready(&for_ready).await }),
+        )
         .route(
             "/metrics",
             get(move || async move {
@@ -111,14 +132,22 @@ async fn ready(sockets: &[Socket]) -> axum::response::Response {
 /// Asks a child for a page: whether it answered 200, and the body.
 async fn get_page(socket: &Socket, path: &str) -> anyhow::Result<(bool, Bytes)> {
     let ask = async {
-        let stream = tokio::net::UnixStream::connect(&socket.path).await.context("not up yet")?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let request = hyper::Request::get(path).header("host", "signpost").body(Empty::<Bytes>::new())?;
+        let stream = tokio::net::UnixStream::connect(&socket.path)
+            .await
+            .context("not up yet")?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let request = hyper::Request::get(path)
+            .header("host", "signpost")
+            .body(Empty::<Bytes>::new())?;
         let exchange = async move {
             let answer = sender.send_request(request).await?;
             let ok = answer.status().is_success();
             let body = http_body_util::Limited::new(answer.into_body(), MAX_PAGE_BYTES);
-            let page = body.collect().await.map_err(|e| anyhow::anyhow!("page not read: {e}"))?;
+            let page = body
+                .collect()
+                .await
+                .map_err(|e| anyhow::anyhow!("page not read: {e}"))?;
             Ok((ok, page.to_bytes()))
         };
         tokio::select! {
@@ -126,5 +155,7 @@ async fn get_page(socket: &Socket, path: &str) -> anyhow::Result<(bool, Bytes)> 
             ended = connection => Err(anyhow::anyhow!("hung up: {ended:?}")),
         }
     };
-    tokio::time::timeout(CHILD_DEADLINE, ask).await.context("no answer in time")?
+    tokio::time::timeout(CHILD_DEADLINE, ask)
+        .await
+        .context("no answer in time")?
 }

@@ -51,9 +51,10 @@ impl Plan {
         let admin_addr = address("SIGNPOST_ADMIN_ADDR", 9090);
         let clickhouse_addr = address("SIGNPOST_CLICKHOUSE_ADDR", 8123);
         let data_dir = PathBuf::from(settings.text("SIGNPOST_DATA_DIR").unwrap_or("./data"));
-        let public_url = settings
-            .text("SIGNPOST_PUBLIC_URL")
-            .map_or_else(|| format!("http://{proxy_addr}"), |url| url.trim_end_matches('/').to_owned());
+        let public_url = settings.text("SIGNPOST_PUBLIC_URL").map_or_else(
+            || format!("http://{proxy_addr}"),
+            |url| url.trim_end_matches('/').to_owned(),
+        );
         Self {
             data_dir,
             proxy_addr,
@@ -87,10 +88,17 @@ impl Plan {
             ("SIGNPOST_PROXY_ADDR", "--proxy-addr", self.proxy_addr, true),
             ("SIGNPOST_API_ADDR", "--api-addr", self.api_addr, true),
             ("SIGNPOST_ADMIN_ADDR", "--admin-addr", self.admin_addr, true),
-            ("SIGNPOST_CLICKHOUSE_ADDR", "--clickhouse-addr", self.clickhouse_addr, self.embedded),
+            (
+                "SIGNPOST_CLICKHOUSE_ADDR",
+                "--clickhouse-addr",
+                self.clickhouse_addr,
+                self.embedded,
+            ),
         ] {
             if let Some(error) = used.then(|| in_use(addr)).flatten() {
-                taken.push(format!("{setting}={addr} ({flag}): cannot listen there: {error}"));
+                taken.push(format!(
+                    "{setting}={addr} ({flag}): cannot listen there: {error}"
+                ));
             }
         }
         anyhow::ensure!(taken.is_empty(), "{}", taken.join("\n"));
@@ -117,7 +125,10 @@ impl Plan {
         let mut environment = self.environment.clone();
         let mut set = |name: &str, value: String| environment.insert(name.to_owned(), value);
         set("SIGNPOST_DATA_DIR", self.data_dir.display().to_string());
-        set("SIGNPOST_ADMIN_ADDR", format!("unix:{}", self.socket(role).display()));
+        set(
+            "SIGNPOST_ADMIN_ADDR",
+            format!("unix:{}", self.socket(role).display()),
+        );
         set("SIGNPOST_PUBLIC_URL", self.public_url.clone());
         set(crate::roles::PARENT, std::process::id().to_string());
         environment
@@ -164,7 +175,9 @@ fn in_use(addr: SocketAddr) -> Option<std::io::Error> {
     let until = Instant::now() + GRACE;
     loop {
         match std::net::TcpListener::bind(addr) {
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < until => {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < until =>
+            {
                 std::thread::park_timeout(GRACE / 20);
             }
             tried => return tried.err(),
@@ -173,7 +186,11 @@ fn in_use(addr: SocketAddr) -> Option<std::io::Error> {
 }
 
 fn lock(path: &Path) -> anyhow::Result<File> {
-    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
         .context("another `signpost up` is running in it")?;
     Ok(file)

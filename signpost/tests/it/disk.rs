@@ -9,20 +9,35 @@ use crate::harness::{SETTLE, Up, eventually, signpost};
 #[test]
 fn the_proxy_restarts_from_disk_and_answers_every_link_right() {
     let mut up = Up::start();
-    let rows: Vec<_> = (0..500).map(|i| json!({ "url": format!("https://e.test/{i}"), "custom": format!("disk/{i}") })).collect();
-    let answer = up.api("POST", "/urls/bulk", Some(&json!({ "urls": rows }))).json();
+    let rows: Vec<_> = (0..500)
+        .map(|i| json!({ "url": format!("https://e.test/{i}"), "custom": format!("disk/{i}") }))
+        .collect();
+    let answer = up
+        .api("POST", "/urls/bulk", Some(&json!({ "urls": rows })))
+        .json();
     assert_eq!(answer["error"], 0, "{answer}");
-    eventually(SETTLE, "all links are live", || (up.head("/disk/499").status == 302).then_some(()));
+    eventually(SETTLE, "all links are live", || {
+        (up.head("/disk/499").status == 302).then_some(())
+    });
     // Made and edited after the bulk, so that the change log beside the snapshot counts too.
     up.link("late", &json!({ "url": "https://e.test/late" }));
     assert_eq!(up.stop("TERM"), Some(0), "{}", up.log());
 
     let mut proxy = up.command();
-    let mut proxy = proxy.arg("proxy").env("SIGNPOST_ADMIN_ADDR", up.admin.to_string()).spawn().unwrap();
+    let mut proxy = proxy
+        .arg("proxy")
+        .env("SIGNPOST_ADMIN_ADDR", up.admin.to_string())
+        .spawn()
+        .unwrap();
     let ready = format!("http://{}/ready", up.admin);
-    eventually(SETTLE, "the proxy is ready alone", || up.try_get(&ready).filter(|a| a.status == 200));
+    eventually(SETTLE, "the proxy is ready alone", || {
+        up.try_get(&ready).filter(|a| a.status == 200)
+    });
     for i in 0..500 {
-        assert_eq!(up.visit(&format!("/disk/{i}")).header("location"), format!("https://e.test/{i}"));
+        assert_eq!(
+            up.visit(&format!("/disk/{i}")).header("location"),
+            format!("https://e.test/{i}")
+        );
     }
     assert_eq!(up.visit("/late").header("location"), "https://e.test/late");
     assert_eq!(up.visit("/nothing").status, 404);
@@ -32,9 +47,15 @@ fn the_proxy_restarts_from_disk_and_answers_every_link_right() {
     // Back together: the visits made alone are counted.
     up.launch();
     up.wait_ready();
-    eventually(SETTLE, "the visits are stored", || (up.sql("SELECT count() FROM signpost.clicks").trim() == "501").then_some(()));
+    eventually(SETTLE, "the visits are stored", || {
+        (up.sql("SELECT count() FROM signpost.clicks").trim() == "501").then_some(())
+    });
     let audit = up.command().arg("audit").output().unwrap();
-    assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
+    assert!(
+        audit.status.success(),
+        "{}",
+        String::from_utf8_lossy(&audit.stdout)
+    );
 }
 
 #[test]
@@ -53,7 +74,12 @@ fn without_the_engine_clicks_wait_and_redirects_go_on() {
         .spawn()
         .unwrap();
     eventually(SETTLE, "redirects without an engine", || {
-        let answer = up.try_send("GET", &format!("http://{}/wait", up.proxy), &[("user-agent", crate::harness::CHROME)], None)?;
+        let answer = up.try_send(
+            "GET",
+            &format!("http://{}/wait", up.proxy),
+            &[("user-agent", crate::harness::CHROME)],
+            None,
+        )?;
         (answer.status == 302).then_some(())
     });
     let ready = eventually(SETTLE, "/ready names the missing engine", || {
@@ -81,5 +107,8 @@ fn a_port_in_use_is_named_with_its_setting() {
         .unwrap();
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("SIGNPOST_API_ADDR") && said.contains(&addr), "{said}");
+    assert!(
+        said.contains("SIGNPOST_API_ADDR") && said.contains(&addr),
+        "{said}"
+    );
 }

@@ -21,27 +21,40 @@ pub(crate) const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Ma
 
 /// Tries again until it gives something or the deadline has passed; then says what it was waiting for.
 #[track_caller]
-pub(crate) fn eventually<T>(deadline: Duration, what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(
+    deadline: Duration,
+    what: &str,
+    mut attempt: impl FnMut() -> Option<T>,
+) -> T {
     let until = Instant::now() + deadline;
     loop {
         if let Some(found) = attempt() {
             return found;
         }
-        assert!(Instant::now() < until, "{what} did not happen within {deadline:?}");
+        assert!(
+            Instant::now() < until,
+            "{what} did not happen within {deadline:?}"
+        );
         std::thread::park_timeout(Duration::from_millis(20));
     }
 }
 
 /// A free port. Another process may take it before it is used; the start then fails and says so.
 pub(crate) fn free_addr() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 /// What `make fetch` got.
 pub(crate) fn cache() -> PathBuf {
     std::env::vars()
         .find(|(name, _)| name == "SIGNPOST_CACHE_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache"), |(_, folder)| PathBuf::from(folder))
+        .map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache"),
+            |(_, folder)| PathBuf::from(folder),
+        )
         .canonicalize()
         .expect("the cache folder exists: run `make fetch`")
 }
@@ -80,7 +93,9 @@ pub(crate) struct Answer {
 impl Answer {
     /// A header's value, or nothing.
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |v| v.to_str().unwrap_or("<not text>"))
+        self.headers
+            .get(name)
+            .map_or("", |v| v.to_str().unwrap_or("<not text>"))
     }
 
     /// The body as JSON.
@@ -121,7 +136,10 @@ impl Up {
             api: free_addr(),
             admin: free_addr(),
             clickhouse: free_addr(),
-            settings: settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            settings: settings
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
             process: None,
             agent,
             _folder: Some(folder),
@@ -152,7 +170,13 @@ impl Up {
             .open(self.data.with_file_name("log"))
             .unwrap();
         let out = std::fs::File::create(self.data.with_file_name("stdout")).unwrap();
-        let process = self.command().arg("up").stdout(out).stderr(log).spawn().unwrap();
+        let process = self
+            .command()
+            .arg("up")
+            .stdout(out)
+            .stderr(log)
+            .spawn()
+            .unwrap();
         self.process = Some(process);
     }
 
@@ -167,7 +191,11 @@ impl Up {
                 return;
             }
             let ended = self.process.as_mut().and_then(|p| p.try_wait().unwrap());
-            assert!(ended.is_none() && Instant::now() < until, "not ready ({ended:?}):\n{}", self.log());
+            assert!(
+                ended.is_none() && Instant::now() < until,
+                "not ready ({ended:?}):\n{}",
+                self.log()
+            );
             std::thread::park_timeout(Duration::from_millis(50));
         }
     }
@@ -190,16 +218,22 @@ impl Up {
     /// Process id of a role's process, as long as there is one.
     pub(crate) fn role_pid(&self, role: &str) -> Option<u32> {
         let children = format!("/proc/{0}/task/{0}/children", self.pid());
-        std::fs::read_to_string(children).ok()?.split_whitespace().find_map(|pid| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-            let mut words = line.split(|b| *b == 0);
-            (words.nth(1) == Some(role.as_bytes())).then(|| pid.parse().ok())?
-        })
+        std::fs::read_to_string(children)
+            .ok()?
+            .split_whitespace()
+            .find_map(|pid| {
+                let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+                let mut words = line.split(|b| *b == 0);
+                (words.nth(1) == Some(role.as_bytes())).then(|| pid.parse().ok())?
+            })
     }
 
     /// Sends a signal to a process of this instance.
     pub(crate) fn signal(pid: u32, signal: &str) {
-        let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap();
+        let status = Command::new("kill")
+            .args([&format!("-{signal}"), &pid.to_string()])
+            .status()
+            .unwrap();
         assert!(status.success(), "kill -{signal} {pid}");
     }
 
@@ -207,16 +241,28 @@ impl Up {
     pub(crate) fn stop(&mut self, signal: &str) -> Option<i32> {
         let mut process = self.process.take()?;
         Self::signal(process.id(), signal);
-        eventually(Duration::from_secs(50), "end of `up`", || process.try_wait().unwrap()).code()
+        eventually(Duration::from_secs(50), "end of `up`", || {
+            process.try_wait().unwrap()
+        })
+        .code()
     }
 
     /// The admin key.
     pub(crate) fn key(&self) -> String {
-        std::fs::read_to_string(self.data.join("admin.key")).unwrap().trim().to_owned()
+        std::fs::read_to_string(self.data.join("admin.key"))
+            .unwrap()
+            .trim()
+            .to_owned()
     }
 
     /// A request with any method, body and headers. `None`: nobody answered.
-    pub(crate) fn try_send(&self, method: &str, url: &str, headers: &[(&str, &str)], body: Option<&str>) -> Option<Answer> {
+    pub(crate) fn try_send(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Option<Answer> {
         let mut request = ureq::http::Request::builder().method(method).uri(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -244,7 +290,10 @@ impl Up {
         let url = format!("http://{}/api{path}", self.api);
         let auth = format!("Bearer {}", self.key());
         let body = body.map(Value::to_string);
-        let headers = [("authorization", auth.as_str()), ("content-type", "application/json")];
+        let headers = [
+            ("authorization", auth.as_str()),
+            ("content-type", "application/json"),
+        ];
         self.try_send(method, &url, &headers, body.as_deref())
             .unwrap_or_else(|| panic!("no answer from {method} {path}\n{}", self.log()))
     }
@@ -265,13 +314,24 @@ impl Up {
     /// HEAD: looks without being counted.
     #[track_caller]
     pub(crate) fn head(&self, path: &str) -> Answer {
-        self.try_send("HEAD", &format!("http://{}{path}", self.proxy), &[("user-agent", CHROME)], None)
-            .expect("the proxy answers")
+        self.try_send(
+            "HEAD",
+            &format!("http://{}{path}", self.proxy),
+            &[("user-agent", CHROME)],
+            None,
+        )
+        .expect("the proxy answers")
     }
 
     /// A visit by a browser at `address` (told as a trusted proxy would).
     #[track_caller]
-    pub(crate) fn visit_as(&self, path: &str, address: &str, agent: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) fn visit_as(
+        &self,
+        path: &str,
+        address: &str,
+        agent: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let mut all = vec![("user-agent", agent), ("x-forwarded-for", address)];
         all.extend_from_slice(headers);
         self.try_send("GET", &format!("http://{}{path}", self.proxy), &all, None)
@@ -302,7 +362,11 @@ impl Up {
                 return answer["data"].clone();
             }
             last = if answer.is_null() { last } else { answer };
-            assert!(Instant::now() < until, "{clicks} clicks expected, last seen: {last}\n{}", self.log());
+            assert!(
+                Instant::now() < until,
+                "{clicks} clicks expected, last seen: {last}\n{}",
+                self.log()
+            );
             std::thread::park_timeout(Duration::from_millis(50));
         }
     }
@@ -311,9 +375,17 @@ impl Up {
     #[track_caller]
     pub(crate) fn sql(&self, query: &str) -> String {
         let password = std::fs::read_to_string(self.data.join("clickhouse.password")).unwrap();
-        let headers = [("x-clickhouse-user", "signpost"), ("x-clickhouse-key", password.trim())];
+        let headers = [
+            ("x-clickhouse-user", "signpost"),
+            ("x-clickhouse-key", password.trim()),
+        ];
         let answer = self
-            .try_send("POST", &format!("http://{}/", self.clickhouse), &headers, Some(query))
+            .try_send(
+                "POST",
+                &format!("http://{}/", self.clickhouse),
+                &headers,
+                Some(query),
+            )
             .expect("ClickHouse answers");
         assert_eq!(answer.status, 200, "{query}: {}", answer.body);
         answer.body

@@ -1,5 +1,8 @@
 //! The system as its users meet it: the real binary, every role a process, the real engine, real HTTP.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
 
 mod harness;
 

@@ -26,21 +26,33 @@ fn settings(up: &Up) -> Settings {
         clickhouse: server(up.clickhouse),
         api_key: up.key(),
         clickhouse_user: "signpost".to_owned(),
-        clickhouse_password: std::fs::read_to_string(up.data.join("clickhouse.password")).unwrap().trim().to_owned(),
+        clickhouse_password: std::fs::read_to_string(up.data.join("clickhouse.password"))
+            .unwrap()
+            .trim()
+            .to_owned(),
         deadline: Duration::from_secs(120),
         settle: Duration::from_secs(2),
     }
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 #[track_caller]
 fn check(up: &Up, report: &Report) {
     let mut text = Vec::new();
     report.print(&mut text).unwrap();
-    assert!(report.is_clean(), "{}\n{}", String::from_utf8_lossy(&text), up.log());
+    assert!(
+        report.is_clean(),
+        "{}\n{}",
+        String::from_utf8_lossy(&text),
+        up.log()
+    );
     // Ingest moves its books on a little after the last row.
     let audit = eventually(SETTLE, "books balance", || {
         let audit = up.command().arg("audit").output().unwrap();
@@ -52,18 +64,40 @@ fn check(up: &Up, report: &Report) {
 #[test]
 fn every_number_of_a_real_log_is_right_live_and_imported() {
     let up = Up::start();
-    let (traffic, agents, settings) = (Traffic::embedded().unwrap(), Agents::embedded().unwrap(), settings(&up));
-    let plan = Plan { connections: 6, per_second: None, seed: None, attempt_ids: false, patience: settings.deadline };
+    let (traffic, agents, settings) = (
+        Traffic::embedded().unwrap(),
+        Agents::embedded().unwrap(),
+        settings(&up),
+    );
+    let plan = Plan {
+        connections: 6,
+        per_second: None,
+        seed: None,
+        attempt_ids: false,
+        patience: settings.deadline,
+    };
     let report = block_on(replay::run(&settings, &traffic, &agents, "live", &plan)).unwrap();
     check(&up, &report);
 
     // The same lines with their own times.
-    let made = block_on(async { links::make(&mut settings.connect_api().unwrap(), &traffic, "imported").await }).unwrap();
+    let made = block_on(async {
+        links::make(&mut settings.connect_api().unwrap(), &traffic, "imported").await
+    })
+    .unwrap();
     block_on(links::wait_until_live(&settings.proxy, &made)).unwrap();
     let file = up.data.with_file_name("imported.log");
     std::fs::write(&file, imported::rewrite(&traffic, "imported")).unwrap();
-    let import = up.command().args(["clicks", "import"]).arg(&file).output().unwrap();
-    assert!(import.status.success(), "{}", String::from_utf8_lossy(&import.stderr));
+    let import = up
+        .command()
+        .args(["clicks", "import"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(
+        import.status.success(),
+        "{}",
+        String::from_utf8_lossy(&import.stderr)
+    );
     let report = block_on(imported::run(&settings, &traffic, &agents, "imported")).unwrap();
     check(&up, &report);
 }
@@ -71,7 +105,11 @@ fn every_number_of_a_real_log_is_right_live_and_imported() {
 #[test]
 fn every_answered_visit_is_stored_once_though_every_role_is_killed() {
     let mut up = Up::start();
-    let (traffic, agents, settings) = (Traffic::embedded().unwrap(), Agents::embedded().unwrap(), settings(&up));
+    let (traffic, agents, settings) = (
+        Traffic::embedded().unwrap(),
+        Agents::embedded().unwrap(),
+        settings(&up),
+    );
     let plan = Plan {
         connections: 6,
         per_second: Some(traffic.lines.len() as f64 / CRASH_SECONDS),
@@ -92,7 +130,16 @@ fn every_answered_visit_is_stored_once_though_every_role_is_killed() {
         x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (x ^ (x >> 31)) % below
     };
-    for role in ["proxy", "ingest", "clickhouse", "control-plane", "proxy", "ingest", "clickhouse", "proxy"] {
+    for role in [
+        "proxy",
+        "ingest",
+        "clickhouse",
+        "control-plane",
+        "proxy",
+        "ingest",
+        "clickhouse",
+        "proxy",
+    ] {
         // The moment is the point here, not the end of something.
         std::thread::park_timeout(Duration::from_millis(1500 + draw(4000)));
         if let Some(pid) = up.role_pid(role) {

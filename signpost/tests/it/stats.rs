@@ -7,7 +7,11 @@ use crate::harness::{CHROME, IPHONE, SETTLE, Up, eventually};
 const BOT: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
 
 fn sum(map: &Value) -> i64 {
-    map.as_object().expect("an object").values().map(|v| v.as_i64().expect("an integer")).sum()
+    map.as_object()
+        .expect("an object")
+        .values()
+        .map(|v| v.as_i64().expect("an integer"))
+        .sum()
 }
 
 #[test]
@@ -17,15 +21,29 @@ fn visits_become_exact_numbers() {
 
     // o_46, o_55: the id serves analytics calls, before any visit too.
     let empty = up.stats(link, "");
-    assert_eq!((&empty["error"], &empty["data"]["total_clicks"]), (&json!(0), &json!(0)), "{empty}");
+    assert_eq!(
+        (&empty["error"], &empty["data"]["total_clicks"]),
+        (&json!(0), &json!(0)),
+        "{empty}"
+    );
 
     // Three people, four visits; a HEAD and a bot that do not count.
     let news = [("referer", "https://news.test/x?y=1")];
     let german = [("accept-language", "de-DE,de;q=0.9,en;q=0.5")];
-    assert_eq!(up.visit_as("/shop", "81.169.145.1", CHROME, &news).status, 302);
-    assert_eq!(up.visit_as("/shop", "81.169.145.1", CHROME, &german).status, 302);
+    assert_eq!(
+        up.visit_as("/shop", "81.169.145.1", CHROME, &news).status,
+        302
+    );
+    assert_eq!(
+        up.visit_as("/shop", "81.169.145.1", CHROME, &german).status,
+        302
+    );
     assert_eq!(up.visit_as("/shop", "8.8.8.8", IPHONE, &[]).status, 302);
-    assert_eq!(up.visit_as("/shop?utm_source=mail", "192.168.1.1", CHROME, &[]).status, 302);
+    assert_eq!(
+        up.visit_as("/shop?utm_source=mail", "192.168.1.1", CHROME, &[])
+            .status,
+        302
+    );
     assert_eq!(up.head("/shop").status, 302);
     assert_eq!(up.visit_as("/shop", "66.249.66.1", BOT, &[]).status, 302);
 
@@ -34,28 +52,55 @@ fn visits_become_exact_numbers() {
     assert_eq!(data["unique_clicks"], 3);
     // o_60, o_64: one entry a day that sums to the total, and no events by default.
     let daily = data["daily"].as_array().expect("an array");
-    assert_eq!(daily.iter().map(|d| d["clicks"].as_i64().unwrap()).sum::<i64>(), 4);
+    assert_eq!(
+        daily
+            .iter()
+            .map(|d| d["clicks"].as_i64().unwrap())
+            .sum::<i64>(),
+        4
+    );
     assert!(data.get("events").is_none());
     // o_61, o_62, o_63: breakdowns are objects of counts that sum to the total.
     assert_eq!(data["by_country"]["Germany"], 2, "{data}");
     assert_eq!(data["by_country"]["United States"], 1, "{data}");
     assert_eq!(data["by_country"]["Unknown"], 1, "{data}");
-    assert_eq!((&data["by_device"]["desktop"], &data["by_device"]["mobile"]), (&json!(3), &json!(1)));
-    for dimension in ["by_country", "by_device", "by_os", "by_browser", "by_referrer", "by_language"] {
+    assert_eq!(
+        (&data["by_device"]["desktop"], &data["by_device"]["mobile"]),
+        (&json!(3), &json!(1))
+    );
+    for dimension in [
+        "by_country",
+        "by_device",
+        "by_os",
+        "by_browser",
+        "by_referrer",
+        "by_language",
+    ] {
         assert_eq!(sum(&data[dimension]), 4, "{dimension}: {data}");
     }
     assert_eq!(data["by_referrer"]["news.test"], 1);
     assert_eq!(data["by_referrer"]["Direct, email and other"], 3);
 
     // Bots are stored and flagged: with, without and only.
-    eventually(SETTLE, "the bot's visit is stored", || (up.stats(link, "?bots=only")["data"]["total_clicks"] == 1).then_some(()));
+    eventually(SETTLE, "the bot's visit is stored", || {
+        (up.stats(link, "?bots=only")["data"]["total_clicks"] == 1).then_some(())
+    });
     assert_eq!(up.stats(link, "?bots=include")["data"]["total_clicks"], 5);
 
     // o_57, o_58: the range bounds the count, `from` alone works.
     let today = daily.last().unwrap()["date"].as_str().unwrap().to_owned();
-    assert_eq!(up.stats(link, &format!("?from={today}&to={today}"))["data"]["total_clicks"], 4);
-    assert_eq!(up.stats(link, &format!("?from={today}"))["data"]["total_clicks"], 4);
-    assert_eq!(up.stats(link, "?from=2020-01-01&to=2020-01-31")["data"]["total_clicks"], 0);
+    assert_eq!(
+        up.stats(link, &format!("?from={today}&to={today}"))["data"]["total_clicks"],
+        4
+    );
+    assert_eq!(
+        up.stats(link, &format!("?from={today}"))["data"]["total_clicks"],
+        4
+    );
+    assert_eq!(
+        up.stats(link, "?from=2020-01-01&to=2020-01-31")["data"]["total_clicks"],
+        0
+    );
     assert_eq!(up.stats(link, "?from=2026-02-30")["error"], 1);
     assert_eq!(up.stats(link, "?from=2026-02-02&to=2026-02-01")["error"], 1);
 
@@ -69,7 +114,13 @@ fn visits_become_exact_numbers() {
     loop {
         let page = up.stats(link, &format!("?granularity=event&limit=3{cursor}"));
         assert_eq!(page["data"]["total_clicks"], 4, "{page}");
-        events.extend(page["data"]["events"].as_array().expect("events").iter().cloned());
+        events.extend(
+            page["data"]["events"]
+                .as_array()
+                .expect("events")
+                .iter()
+                .cloned(),
+        );
         match page["data"]["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => break,
@@ -78,19 +129,47 @@ fn visits_become_exact_numbers() {
     }
     assert_eq!(events.len(), 4);
     // o_66 … o_69: timestamp, geo, UTM, referrer.
-    assert!(events.iter().all(|e| e["timestamp"].as_str().is_some_and(|t| t.starts_with(&today))), "{events:?}");
+    assert!(
+        events.iter().all(|e| e["timestamp"]
+            .as_str()
+            .is_some_and(|t| t.starts_with(&today))),
+        "{events:?}"
+    );
     assert_eq!(events.iter().filter(|e| e["country"] == "DE").count(), 2);
-    assert_eq!(events.iter().filter(|e| e["utm_source"] == "mail").count(), 1);
-    assert_eq!(events.iter().filter(|e| e["referrer"].as_str().is_some_and(|r| r.contains("news.test/x"))).count(), 1);
+    assert_eq!(
+        events.iter().filter(|e| e["utm_source"] == "mail").count(),
+        1
+    );
+    assert_eq!(
+        events
+            .iter()
+            .filter(|e| e["referrer"]
+                .as_str()
+                .is_some_and(|r| r.contains("news.test/x")))
+            .count(),
+        1
+    );
     assert_eq!(events.iter().filter(|e| e["is_unique"] == true).count(), 3);
-    let csv = up.api("GET", &format!("/url/{link}/stats?granularity=event&format=csv"), None);
+    let csv = up.api(
+        "GET",
+        &format!("/url/{link}/stats?granularity=event&format=csv"),
+        None,
+    );
     assert_eq!(csv.body.lines().count(), 5, "{}", csv.body);
-    let ndjson = up.api("GET", &format!("/url/{link}/stats?granularity=event&format=ndjson"), None);
+    let ndjson = up.api(
+        "GET",
+        &format!("/url/{link}/stats?granularity=event&format=ndjson"),
+        None,
+    );
     assert_eq!(ndjson.body.lines().count(), 4, "{}", ndjson.body);
 
     // /url/:id and /urls agree.
     let one = up.api("GET", &format!("/url/{link}"), None).json();
-    assert_eq!((&one["data"]["clicks"], &one["data"]["uniqueClicks"]), (&json!(4), &json!(3)), "{one}");
+    assert_eq!(
+        (&one["data"]["clicks"], &one["data"]["uniqueClicks"]),
+        (&json!(4), &json!(3)),
+        "{one}"
+    );
     let list = up.api("GET", "/urls", None).json();
     assert_eq!(list["data"]["urls"][0]["clicks"], 4, "{list}");
 }
@@ -100,7 +179,12 @@ fn hostile_texts_are_stored_counted_and_shown_escaped() {
     let up = Up::start();
     let link = up.link("hostile", &json!({ "url": "https://e.test/" }));
     let hostile = "<script>alert('\"1\"')</script>";
-    up.visit_as("/hostile?utm_source=%3Cscript%3E%00%ff%27%22", "203.0.113.9", &format!("{CHROME} {hostile}"), &[("referer", &format!("https://evil.test/{hostile}"))]);
+    up.visit_as(
+        "/hostile?utm_source=%3Cscript%3E%00%ff%27%22",
+        "203.0.113.9",
+        &format!("{CHROME} {hostile}"),
+        &[("referer", &format!("https://evil.test/{hostile}"))],
+    );
     raw_visit(&up, b"GET /hostile HTTP/1.1\r\nHost: localhost\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:126.0) Gecko/20100101 Firefox/126.0 \xff\xfe\r\nReferer: \xff\xfe\x80\r\nX-Forwarded-For: not an address\r\nConnection: close\r\n\r\n");
     let data = up.settled(link, 2);
     assert_eq!(sum(&data["by_referrer"]), 2, "{data}");
