@@ -49,6 +49,9 @@ pub const LINKS: &str = "links";
 /// enough that a dead one costs nothing.
 const PAUSE: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_secs(3);
 
+/// Every how many failures in a row one is logged: about once a minute.
+const TELL_EVERY: u32 = 20;
+
 /// How often the token's file is looked for.
 const TOKEN_EVERY: Duration = Duration::from_millis(200);
 
@@ -168,7 +171,7 @@ impl Client {
     /// Session after session, without end.
     async fn run(&mut self) {
         let mut pause = PAUSE.start;
-        let mut round = 0_usize;
+        let (mut round, mut failures) = (0_usize, 0_u32);
         loop {
             let token = self.token().await;
             let urls = &self.config.urls;
@@ -186,8 +189,13 @@ impl Client {
             }
             if greeted {
                 pause = PAUSE.start;
+                failures = 0;
             }
-            tracing::warn!(reason = ended.reason(), error = %ended, url = %url.authority, "the feed's session has ended");
+            // Once when it begins and now and then, not at every try: it may be down for hours.
+            if failures % TELL_EVERY == 0 {
+                tracing::warn!(reason = ended.reason(), error = %ended, url = %url.authority, "the feed's session has ended");
+            }
+            failures += 1;
             sleep(jittered(pause)).await;
             pause = (pause * 2).min(PAUSE.end);
         }

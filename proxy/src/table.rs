@@ -5,8 +5,8 @@
 //! many links there are and its effects appear in one store of one pointer. Domains, suspended workspaces and salts
 //! hang on the same root for that reason.
 //!
-//! A shard is an arena of encoded entries and a hash table of offsets into it: about 18 bytes a link beyond slug and
-//! destination, where a map of owned strings takes 200.
+//! A shard is an arena of encoded entries and a hash table of offsets into it: less than 31 bytes a link beyond slug and
+//! destination (a test holds that), where a map of owned strings takes 200.
 //!
 //! What it deliberately does not do: lock, read a clock, or free anything. Old tables are dropped by the thread that
 //! replaces them (see `feed`), never by one that serves.

@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -38,6 +39,8 @@ pub(super) struct Connection {
     number: u64,
     registered: bool,
     draining: bool,
+    /// New when the drain began, and given time for its first request.
+    spared: bool,
 }
 
 enum Stage {
@@ -55,6 +58,10 @@ const MIN_BUFFER_BYTES: usize = 8 << 10;
 /// How long, and for how many bytes, a client that was answered may go on sending.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
+
+/// How long a connection that is new when the drain begins may take for its first bytes. Short: browsers open
+/// connections that they never use.
+const SPARE: Duration = Duration::from_secs(1);
 
 impl Connection {
     pub(super) fn new(
@@ -92,14 +99,23 @@ impl Connection {
             number,
             registered: false,
             draining: false,
+            spared: false,
         }
     }
 
     fn poll_stage(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Stage::Serving(http) = &mut self.stage {
             if self.worker.is_draining() && !self.draining {
-                self.draining = true;
-                Pin::new(&mut **http).graceful_shutdown();
+                if self.activity.has_sent() {
+                    self.draining = true;
+                    Pin::new(&mut **http).graceful_shutdown();
+                } else if !self.spared {
+                    // hyper would hang up on a client that has not sent anything yet, and its first request may be in
+                    // the socket already.
+                    self.spared = true;
+                    self.timer.as_mut().reset(Instant::now() + SPARE);
+                    self.timer_set = false;
+                }
             }
             let Poll::Ready(result) = Pin::new(&mut **http).poll(cx) else {
                 return Poll::Pending;
@@ -162,7 +178,8 @@ impl Future for Connection {
             if this.timer.is_elapsed() {
                 let now = Instant::now();
                 let limits = &this.worker.shared.limits;
-                if matches!(this.stage, Stage::Lingering(..)) {
+                let silent = this.spared && !this.activity.has_sent();
+                if silent || matches!(this.stage, Stage::Lingering(..)) {
                     return Poll::Ready(());
                 }
                 let (deadline, why) = this.activity.deadline(limits);
@@ -225,7 +242,12 @@ impl Service<Request<Incoming>> for Visitor {
         let answer = decision.answer;
         self.worker.metrics.answered(answer.kind(), method);
         drop(table);
-        ready(Ok(answer.into_response(parts.headers)))
+        let mut response = answer.into_response(parts.headers);
+        if self.worker.is_draining() {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        ready(Ok(response))
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Activity {
     stalled: Cell<Option<Instant>>,
     /// The last request has a body, and nobody reads it.
     body_left: Cell<bool>,
+    /// Some bytes have come.
+    sent: Cell<bool>,
 }
 
 impl Activity {
@@ -42,9 +44,16 @@ impl Activity {
             phase: Cell::new(Phase::Head(now)),
             stalled: Cell::new(None),
             body_left: Cell::new(false),
+            sent: Cell::new(false),
         }
     }
 
+    /// Whether the client has sent anything yet.
+    pub(super) fn has_sent(&self) -> bool {
+        self.sent.get()
+    }
+
+    /// Whether the last request has a body that nobody has read.
     pub(super) fn has_body_left(&self) -> bool {
         self.body_left.get()
     }
@@ -61,6 +70,7 @@ impl Activity {
 
     #[inline]
     fn read_some(&self) {
+        self.sent.set(true);
         if let Phase::Idle(_) = self.phase.get() {
             self.phase.set(Phase::Head(Instant::now()));
         }

@@ -3,13 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
@@ -65,6 +66,10 @@ impl Worker {
     /// A connection has ended.
     pub(super) fn gone(&self, number: u64) {
         self.connections.borrow_mut().remove(&number);
+        self.count_out();
+    }
+
+    fn count_out(&self) {
         if let Some(load) = self.shared.loads.get(self.index) {
             load.fetch_sub(1, Ordering::Relaxed);
         }
@@ -86,30 +91,46 @@ impl Worker {
             return;
         }
         let least = (0..self.shared.loads.len()).min_by_key(|i| load(*i));
-        let to = match least {
-            Some(other) if load(other) + HAND_OVER_AT <= mine => other,
-            _ => self.index,
+        match least.filter(|other| load(*other) + HAND_OVER_AT <= mine) {
+            Some(other) => self.hand_over(stream, peer, other),
+            None => {
+                self.count_in(self.index);
+                self.adopt(stream, peer);
+            }
+        }
+    }
+
+    fn hand_over(&self, stream: TcpStream, peer: SocketAddr, to: usize) {
+        let Some(inbox) = self.shared.inboxes.get(to) else {
+            return;
         };
-        if let Some(load) = self.shared.loads.get(to) {
+        // Off this thread's poll, onto the other's.
+        let Ok(stream) = stream.into_std() else {
+            self.metrics.accept_failed();
+            return;
+        };
+        self.count_in(to);
+        self.metrics.handed();
+        if inbox.send((stream, peer)).is_err() {
+            // That thread is gone, which ends the process: nothing to save.
+            self.metrics.accept_failed();
+        }
+    }
+
+    fn count_in(&self, index: usize) {
+        if let Some(load) = self.shared.loads.get(index) {
             load.fetch_add(1, Ordering::Relaxed);
         }
-        if to == self.index {
-            self.adopt(stream, peer);
-            return;
-        }
-        self.metrics.handed();
-        if let Some(inbox) = self.shared.inboxes.get(to)
-            && let Err(back) = inbox.send((stream, peer))
-        {
-            // The other thread is gone.
-            if let (Some(theirs), Some(mine)) =
-                (self.shared.loads.get(to), self.shared.loads.get(self.index))
-            {
-                theirs.fetch_sub(1, Ordering::Relaxed);
-                mine.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Serves a socket of another worker's listener, which is counted in our load already.
+    fn receive(self: &Rc<Self>, stream: std::net::TcpStream, peer: SocketAddr) {
+        match TcpStream::from_std(stream) {
+            Ok(stream) => self.adopt(stream, peer),
+            Err(_) => {
+                self.metrics.accept_failed();
+                self.count_out();
             }
-            let (stream, peer) = back.0;
-            self.adopt(stream, peer);
         }
     }
 
@@ -118,19 +139,9 @@ impl Worker {
         let number = self.next.get();
         self.next.set(number + 1);
         self.connections.borrow_mut().insert(number, None);
-        // Answers are small and whole: nothing to wait for.
-        let stream = stream
-            .set_nodelay(true)
-            .and_then(|()| tokio::net::TcpStream::from_std(stream));
-        match stream {
-            Ok(stream) => {
-                tokio::task::spawn_local(Connection::new(self, number, stream, peer));
-            }
-            Err(_) => {
-                self.metrics.accept_failed();
-                self.gone(number);
-            }
-        }
+        // Answers are small and whole: nothing to wait for. A socket that refuses is on its way out anyway.
+        let _ = stream.set_nodelay(true);
+        tokio::task::spawn_local(Connection::new(self, number, stream, peer));
     }
 
     fn drain(&self) {
@@ -160,7 +171,7 @@ impl Worker {
 pub(super) fn run(
     index: usize,
     listener: TcpListener,
-    inbox: UnboundedReceiver<(TcpStream, SocketAddr)>,
+    inbox: UnboundedReceiver<(std::net::TcpStream, SocketAddr)>,
     ring: ring::Writer,
     table: Current,
     shared: Arc<Shared>,
@@ -202,7 +213,7 @@ pub(super) fn run(
 async fn serve(
     worker: Rc<Worker>,
     listener: TcpListener,
-    mut inbox: UnboundedReceiver<(TcpStream, SocketAddr)>,
+    mut inbox: UnboundedReceiver<(std::net::TcpStream, SocketAddr)>,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let drain = worker.shared.drain.clone();
@@ -211,8 +222,8 @@ async fn serve(
     loop {
         tokio::select! {
             () = drain.cancelled() => break,
-            Some((stream, peer)) = inbox.recv() => worker.adopt(stream, peer),
-            accepted = listener.accept() => match accepted.and_then(|(s, peer)| Ok((s.into_std()?, peer))) {
+            Some((stream, peer)) = inbox.recv() => worker.receive(stream, peer),
+            accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => worker.place(stream, peer),
                 Err(_) => {
                     worker.metrics.accept_failed();
@@ -225,8 +236,12 @@ async fn serve(
     // The kernel has connected these clients already: closing the listener now would reset them.
     let listener = listener.into_std()?;
     while let Ok((stream, peer)) = listener.accept() {
-        if stream.set_nonblocking(true).is_ok() {
-            worker.place(stream, peer);
+        let stream = stream
+            .set_nonblocking(true)
+            .and_then(|()| TcpStream::from_std(stream));
+        match stream {
+            Ok(stream) => worker.place(stream, peer),
+            Err(_) => worker.metrics.accept_failed(),
         }
     }
     drop(listener);
@@ -235,7 +250,7 @@ async fn serve(
     let deadline = Instant::now() + worker.shared.limits.drain;
     while Instant::now() < deadline {
         match timeout_at(Instant::now() + DRAIN_TICK, inbox.recv()).await {
-            Ok(Some((stream, peer))) => worker.adopt(stream, peer),
+            Ok(Some((stream, peer))) => worker.receive(stream, peer),
             _ => {
                 let done = worker.shared.accepting.load(Ordering::Acquire) == 0
                     && inbox.is_empty()

@@ -2,6 +2,7 @@
 
 mod clicks;
 mod connections;
+mod counting;
 mod feed;
 mod feed_server;
 mod harness;
