@@ -40,7 +40,7 @@ use crate::config;
 use crate::metrics as names;
 use crate::salts::Salts;
 use crate::snapshot::Disk;
-use crate::table::{Current, LinkTable};
+use crate::table::{Current, Invalid, LinkTable};
 
 /// The part of `/ready` that speaks of the link table.
 pub const LINKS: &str = "links";
@@ -185,6 +185,11 @@ impl Client {
             match ended {
                 Ended::Unknown => self.wants_snapshot = true,
                 Ended::Incomplete(_) => self.wants_all = true,
+                // A change that breaks a rule would come again with each session; the state behind it may be legal.
+                Ended::Invalid(ref why) if !matches!(why, Invalid::Gap { .. }) => {
+                    self.wants_snapshot = true;
+                    round += 1;
+                }
                 _ => round += 1,
             }
             if greeted {

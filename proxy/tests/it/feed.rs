@@ -217,6 +217,29 @@ fn changes_out_of_order_are_not_applied() {
     assert_eq!(feed.lock().snapshots, 1);
 }
 
+#[test]
+fn a_change_that_breaks_a_rule_is_left_out_and_what_follows_taken() {
+    let feed = FeedServer::start();
+    feed.put("a", "https://dest.test/");
+    let dir = tempfile::tempdir().expect("tempdir");
+    let proxy = TestProxy::ready(dir.path(), &feed, &[]);
+    eventually("following", || feed.lock().follows == 1);
+    // The same link twice in one transaction: nobody can tell which one is meant.
+    let twice = vec![
+        link("b", "https://one.test/"),
+        link("b", "https://two.test/"),
+    ];
+    feed.transaction(twice, vec![], None);
+    feed.put("c", "https://dest.test/c");
+    eventually("live", || proxy.follow("c") == "302 https://dest.test/c");
+    assert_eq!(
+        proxy.follow("b"),
+        "302 https://two.test/",
+        "as the database has it"
+    );
+    assert_eq!(feed.lock().snapshots, 2);
+}
+
 fn split_frames(mut bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     while let Ok(Some((_, used))) = schemas::feed::decode_frame(bytes) {
