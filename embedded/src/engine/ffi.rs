@@ -59,7 +59,9 @@ fn skip_its_exit_handlers() {
     // SAFETY: the handler is a function that lives as long as the process and does not use its argument.
     let registered = unsafe { on_exit(end_now, std::ptr::null_mut()) };
     if registered != 0 {
-        tracing::warn!("cannot register an exit handler; the end of the process may look like a crash");
+        tracing::warn!(
+            "cannot register an exit handler; the end of the process may look like a crash"
+        );
     }
 }
 
