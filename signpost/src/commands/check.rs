@@ -1,7 +1,7 @@
 //! `signpost check`: are the settings right, and can every part be reached? Changes nothing.
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,9 +13,8 @@ const DEADLINE: Duration = Duration::from_secs(3);
 
 /// Checks everything and prints a line each; exit status 1 when something is wrong, 64 when a setting is.
 pub(crate) fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
-    let proxy_config = proxy::Config::from_settings(&mut settings);
-    drop(proxy_config);
-    control_plane::Config::from_settings(&mut settings);
+    proxy::Config::from_settings(&mut settings);
+    let control_plane = control_plane::Config::from_settings(&mut settings);
     ingest::Config::from_settings(&mut settings);
     embedded::Config::from_settings(&mut settings);
     let mut address = |name: &str, port: u16| {
@@ -68,6 +67,48 @@ pub(crate) fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Whether the link database opens and has been set up.
+fn database(config: &control_plane::Config) -> Result<String, String> {
+    let ask = async { tokio::time::timeout(DEADLINE, control_plane::keys::list(config)).await };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime.map(|runtime| runtime.block_on(ask)) {
+        Ok(Ok(Ok(keys))) => Ok(format!("SIGNPOST_DATABASE_URL: {} API keys", keys.len())),
+        Ok(Ok(Err(error))) => Err(format!("SIGNPOST_DATABASE_URL: {error:#}")),
+        Ok(Err(_)) => Err(format!(
+            "SIGNPOST_DATABASE_URL: no answer within {} s",
+            DEADLINE.as_secs()
+        )),
+        Err(error) => Err(format!("SIGNPOST_DATABASE_URL: {error}")),
+    }
+}
+
+/// Whether somebody listens where ClickHouse should be. Its user and password show when ingest starts.
+fn clickhouse(url: &str) -> Result<String, String> {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = authority.split(['/', '?']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let named = format!("SIGNPOST_CLICKHOUSE_URL at {host}");
+    let port = if url.starts_with("https") { 8443 } else { 8123 };
+    let target = if host.contains(':') {
+        host.to_owned()
+    } else {
+        format!("{host}:{port}")
+    };
+    let addrs = target
+        .to_socket_addrs()
+        .map_err(|error| format!("{named}: {error}"))?;
+    let reached = addrs
+        .into_iter()
+        .any(|addr| TcpStream::connect_timeout(&addr, DEADLINE).is_ok());
+    if reached {
+        Ok(format!("{named}: something answers there"))
+    } else {
+        Err(format!("{named}: nobody answers"))
+    }
 }
 
 fn data_dir(folder: &Path) -> Result<String, String> {

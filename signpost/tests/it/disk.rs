@@ -112,3 +112,53 @@ fn a_port_in_use_is_named_with_its_setting() {
         "{said}"
     );
 }
+
+/// `signpost up` on a data folder that `mount` has made, in a mount namespace of its own.
+fn on_mounted(up: &Up, mount: &str) -> std::process::Command {
+    std::fs::create_dir_all(&up.data).unwrap();
+    let plain = up.command();
+    let mut command = std::process::Command::new("unshare");
+    command
+        .args(["-rm", "sh", "-c", &format!("{mount} && exec \"$@\"")])
+        .arg(&up.data)
+        .arg(plain.get_program())
+        .arg("up");
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
+#[test]
+fn a_read_only_data_folder_is_named() {
+    let up = Up::stopped(&[]);
+    let mount = "mount -t tmpfs tmpfs \"$0\" && mount -o remount,ro \"$0\"";
+    let output = on_mounted(&up, mount).output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("SIGNPOST_DATA_DIR") && said.contains("Read-only"),
+        "{said}"
+    );
+}
+
+#[test]
+fn on_a_full_disk_redirects_go_on_and_ready_says_why_clicks_wait() {
+    let up = Up::stopped(&[]);
+    let log = std::fs::File::create(up.data.with_file_name("log")).unwrap();
+    let mount = "mount -t tmpfs -o size=1m tmpfs \"$0\"";
+    let mut process = on_mounted(&up, mount).stderr(log).spawn().unwrap();
+    let why = eventually(SETTLE, "/ready names the full disk", || {
+        let page = up.try_get(&format!("http://{}/ready", up.admin))?;
+        (page.status == 503 && page.body.contains("not enough space")).then_some(page.body)
+    });
+    assert!(why.contains("\"links\":\"ready\""), "{why}");
+    // Nothing of the folder can be seen from here, the key included; a visitor needs none.
+    let visit = up.visit("/nothing");
+    assert_eq!(visit.status, 404);
+    Up::signal(process.id(), "TERM");
+    assert!(process.wait().unwrap().success(), "{}", up.log());
+}
