@@ -87,6 +87,9 @@ impl Connection {
             .header_read_timeout(None)
             .max_header_size(limits.header_bytes)
             .max_buf_size(limits.header_bytes.max(MIN_BUFFER_BYTES))
+            // Answers are a head and at most a page: one `send` of one buffer. With `writev`, hyper fills in a kilobyte of
+            // iovecs for every answer and the kernel takes the longer way: 0.3 to 0.5 µs an answer more.
+            .writev(false)
             // No `pipeline_flush`: with bytes of a body or of a malformed head left in its buffer, hyper would never
             // send the answer.
             .serve_connection(io, visitor);
