@@ -11,7 +11,7 @@ use std::ffi::CString;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use schemas::names::files as names;
@@ -26,6 +26,9 @@ pub(crate) use ffi::{Class, Connection, Output, Params, Progress};
 
 /// Lock in the data folder: one engine over a storage.
 const LOCK: &str = "clickhouse.lock";
+
+/// File in the storage that the engine keeps while it is open, and removes when it closes it.
+const STATUS: &str = "status";
 
 /// Why the engine did not start.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +68,7 @@ pub(crate) struct Engine {
     version: String,
     /// Table functions of this engine, lower case: `sql` refuses all it does not know to be harmless.
     table_functions: Vec<String>,
+    storage: PathBuf,
     /// Keeps the engine up.
     keeper: Mutex<Option<Connection>>,
     /// Held until the end of the process or of this value.
@@ -114,6 +118,7 @@ impl Engine {
             arguments,
             version: version.concat(),
             table_functions,
+            storage,
             keeper: Mutex::new(Some(keeper)),
             _lock: lock,
         })
@@ -153,7 +158,10 @@ impl Engine {
             .map_err(|e| Exception::from_engine(&e))
     }
 
-    /// Closes the storage. All sessions must be gone; `false` if one is not, then the engine ends with the process.
+    /// Closes the storage; `false` if it is still open (a session is), then the engine ends with the process.
+    ///
+    /// The last session's end closes it. Joining the idle threads afterwards is refused once a MergeTree table was used
+    /// (seen), so whether the engine's own mark of an open storage is gone tells, not the answer to that.
     pub(crate) fn close(&self) -> bool {
         drop(
             self.keeper
@@ -161,7 +169,8 @@ impl Engine {
                 .unwrap_or_else(PoisonError::into_inner)
                 .take(),
         );
-        self.library.shut_down()
+        let joined = self.library.shut_down();
+        joined || !self.storage.join(STATUS).exists()
     }
 }
 

@@ -194,7 +194,7 @@ async fn serve(
         tracing::info!("the ClickHouse engine is closed");
     } else {
         tracing::warn!(
-            "the ClickHouse engine did not close in time; it recovers at the next start"
+            "the ClickHouse engine ends with the process without closing its storage; it recovers at the next start"
         );
     }
 }

@@ -144,7 +144,8 @@ impl Library {
         unsafe { (self.signal_handlers)(0) }
     }
 
-    /// Joins the engine's threads, for ever. All connections must be closed; `false` if one is not.
+    /// Joins the engine's threads, for ever. `false` if it refuses: a connection is
+    /// open, or (seen, undocumented) a MergeTree table was used, even if detached or dropped since.
     pub(super) fn shut_down(&self) -> bool {
         // SAFETY: may be called from any thread and more than once.
         unsafe { (self.shutdown)() == SUCCESS }

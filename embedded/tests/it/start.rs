@@ -160,7 +160,11 @@ async fn rows_passwords_and_tokens_outlive_the_process() {
     ] {
         assert!(ask(&process, folder, sql).await.is_some(), "{sql}");
     }
+    // The engine's mark of an open storage: there while it runs, gone after a clean close.
+    let mark = folder.join("clickhouse/status");
+    assert!(mark.exists());
     assert_eq!(process.stop(), "stopped well");
+    assert!(!mark.exists(), "the storage was closed after inserts");
 
     let process = child::spawn(folder, false);
     up(&process, folder).await;
