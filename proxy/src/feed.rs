@@ -88,11 +88,12 @@ impl Feed {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let stop = CancellationToken::new();
         let stopped = stop.clone();
+        // Before the thread: whoever started us may ask at once how the table is.
+        let mut client = Client::new(parts);
         let thread = thread::Builder::new()
             .name("feed".to_owned())
             .spawn(move || {
                 let _ended = ended;
-                let mut client = Client::new(parts);
                 runtime.block_on(async {
                     tokio::select! {
                         () = stopped.cancelled() => {}
