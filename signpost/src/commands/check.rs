@@ -41,6 +41,12 @@ pub(crate) fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
             settings.text("SIGNPOST_CHDB_LIB").unwrap_or_default(),
         ));
     }
+    if let Some(url) = settings.text("SIGNPOST_CLICKHOUSE_URL") {
+        findings.push(clickhouse(url));
+    }
+    if settings.text("SIGNPOST_DATABASE_URL").is_some() {
+        findings.push(database(&control_plane));
+    }
     for path in settings
         .text("SIGNPOST_GEO_DB")
         .unwrap_or_default()
