@@ -37,9 +37,6 @@ impl Running {
 /// # Errors
 /// The data folder cannot be used, or another ingest has it. ClickHouse being away is not an error: it is waited for.
 pub fn run(config: Config, health: Health, shutdown: CancellationToken) -> anyhow::Result<()> {
-    if config.die_with_parent {
-        die_with_parent().context("cannot ask to die with the parent process")?;
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("ingest")
@@ -101,16 +98,4 @@ pub(crate) fn connect(endpoint: &Endpoint) -> anyhow::Result<Store> {
         })?,
     };
     Ok(Store::new(endpoint, password.trim()))
-}
-
-/// SIGKILL when the parent's thread that started us ends, however it ends.
-fn die_with_parent() -> std::io::Result<()> {
-    use rustix::process::{Signal, getppid, set_parent_process_death_signal};
-    let parent = getppid();
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    // It may have died before the request was heard.
-    if getppid() != parent {
-        return Err(std::io::Error::other("the parent process is gone already"));
-    }
-    Ok(())
 }

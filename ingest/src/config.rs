@@ -35,8 +35,6 @@ pub struct Config {
     pub batch_bytes: u64,
     /// Shortest time between two inserts while there is no backlog.
     pub batch_pause: Duration,
-    /// Die with the parent process (SIGKILL).
-    pub die_with_parent: bool,
 }
 
 /// Where ClickHouse is and who we are there.
@@ -101,7 +99,6 @@ impl Config {
                 BATCH_PAUSE_MS,
                 0..=60_000,
             )),
-            die_with_parent: settings.switch("SIGNPOST_DIE_WITH_PARENT", false),
             data_dir,
         }
     }
@@ -229,11 +226,10 @@ mod tests {
             ("SIGNPOST_INGEST_BATCH_ROWS", "0"),
             ("SIGNPOST_INGEST_BATCH_BYTES", "1"),
             ("SIGNPOST_INGEST_BATCH_PAUSE_MS", "-1"),
-            ("SIGNPOST_DIE_WITH_PARENT", "maybe"),
         ]);
         Config::from_settings(&mut s);
         let errors = s.check().expect_err("all wrong");
-        assert_eq!(errors.0.len(), 7);
+        assert_eq!(errors.0.len(), 6);
         assert!(!errors.to_string().contains("hunter2"));
         for url in [
             "http://a,http://b",
