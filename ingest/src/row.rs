@@ -166,6 +166,10 @@ pub(crate) fn block(
 fn outcome(click: &Click) -> &'static str {
     match Outcome::try_from(click.outcome) {
         Ok(Outcome::Redirect) => "redirect",
+        Ok(Outcome::Page) => "page",
+        Ok(Outcome::Body) => "body",
+        Ok(Outcome::File) => "file",
+        Ok(Outcome::Hop) => "hop",
         Ok(Outcome::Unspecified) => "",
         // A newer proxy; its clicks count all the same.
         Err(_) => "other",

@@ -21,8 +21,9 @@ mod generated {
 }
 
 pub use generated::{
-    Change, Domain, Frame, Heartbeat, Hello, Key, Salt, Salts, Shared, SnapshotBegin, SnapshotEnd,
-    SnapshotGroup, SnapshotRequest, Workspace, frame::Kind,
+    Change, CookieKey, CookieKeys, Domain, Frame, Heartbeat, Hello, Key, Lease, LeaseReply,
+    LeaseRequest, Page, Salt, Salts, Shared, SnapshotBegin, SnapshotEnd, SnapshotGroup,
+    SnapshotRequest, Workspace, frame::Kind,
 };
 
 /// Number of groups. Fixed for ever: it is in databases and snapshots.
@@ -32,7 +33,9 @@ pub const GROUPS: usize = 4096;
 pub const MAX_LINKS_PER_CHANGE: usize = 1000;
 
 /// Largest payload of a frame in bytes: [`MAX_LINKS_PER_CHANGE`] entries of the largest size, and room.
-pub const MAX_FRAME_BYTES: usize = 18 << 20;
+pub const MAX_FRAME_BYTES: usize = 52 << 20;
+
+const _: () = assert!(MAX_LINKS_PER_CHANGE * crate::link::MAX_ENTRY_BYTES < MAX_FRAME_BYTES);
 
 /// Size at which a sender closes a [`SnapshotGroup`] frame and begins the next, in bytes.
 pub const SNAPSHOT_FRAME_BYTES: usize = 256 << 10;
@@ -49,6 +52,27 @@ pub mod paths {
     pub const FEED: &str = "/internal/v1/feed";
     /// `POST` with an encoded [`super::SnapshotRequest`]: one snapshot.
     pub const SNAPSHOT: &str = "/internal/v1/snapshot";
+    /// `GET <BLOBS>/<SHA-256 as 64 lower-case hex digits>`: the bytes of a blob; 404 when there is none.
+    pub const BLOBS: &str = "/internal/v1/blobs";
+    /// `POST` with an encoded [`super::LeaseRequest`]: an encoded [`super::LeaseReply`].
+    pub const LEASES: &str = "/internal/v1/leases";
+    /// `POST <VISITOR>/<what>`: a form that a visitor sent to a page, passed on by the proxy with its headers
+    /// `Content-Type`, `X-Signpost-Link` (id of the link) and `X-Signpost-Visitor` (the visitor's address). The answer is
+    /// passed back.
+    pub const VISITOR: &str = "/internal/v1/visitor";
+}
+
+/// Holes of a page's body: the byte [`hole::MARK`] and a letter. Everything else is copied as it is; a mark before any
+/// other byte is left out together with it.
+pub mod hole {
+    /// What begins a hole. Never part of HTML text, where it is a parse error.
+    pub const MARK: u8 = 0;
+    /// The visitor's final destination, escaped for an HTML attribute's value (in double or single quotes) or text.
+    pub const ATTRIBUTE: u8 = b'd';
+    /// The same as the inside of a JSON or JavaScript string literal, escaped for `<script>`.
+    pub const SCRIPT: u8 = b'j';
+    /// The destination's host, escaped as an attribute.
+    pub const HOST: u8 = b'h';
 }
 
 /// Hash of a link's key. Fixed for ever. Group: the top 12 bits; the rest is free for tables in memory.

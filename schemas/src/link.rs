@@ -5,27 +5,41 @@
 //! entry := flags:u8 domain:varint slug:bytes destination:bytes link:varint workspace:varint
 //!          [starts_at:i64le expires_at:i64le]      if WINDOW
 //!          [expired_url:bytes]                     if EXPIRED_URL
+//!          [plan:bytes]                            if EXTENDED, see `encode`
 //! bytes := length:varint byte*
 //! varint := LEB128, at most 10 bytes
 //! ```
 //!
 //! One format with no copy between the three places costs the redirect a few varints and saves a second representation
 //! with its conversions. Reading is total: hostile bytes give an error, never a panic.
+//!
+//! What goes beyond a redirect (rules, variants, gates, other targets) is the plan: [`plan::Plan`] to build one,
+//! [`view::View`] to read it in place. A link without one costs nothing for it but a bit of its flags.
 
+mod bytes;
+mod decode;
+pub mod encode;
+pub mod plan;
+pub mod view;
+
+use self::bytes::{get_bytes, get_varint, put_bytes, put_varint};
+use self::plan::MAX_PLAN_BYTES;
+use self::view::View;
 use crate::slug::MAX_SLUG_BYTES;
 
 /// Longest destination in bytes (UTM and extra parameters included).
 pub const MAX_DESTINATION_BYTES: usize = 8192;
 
 /// Longest encoded entry: all fields at their limits.
-pub const MAX_ENTRY_BYTES: usize = 2 * MAX_DESTINATION_BYTES + MAX_SLUG_BYTES + 64;
+pub const MAX_ENTRY_BYTES: usize = 2 * MAX_DESTINATION_BYTES + MAX_SLUG_BYTES + MAX_PLAN_BYTES + 64;
 
 const STATUS: u8 = 0b0000_0011;
 const DISABLED: u8 = 1 << 2;
 const WINDOW: u8 = 1 << 3;
 const EXPIRED_URL: u8 = 1 << 4;
 const UTM: u8 = 1 << 5;
-const KNOWN: u8 = STATUS | DISABLED | WINDOW | EXPIRED_URL | UTM;
+const EXTENDED: u8 = 1 << 6;
+const KNOWN: u8 = STATUS | DISABLED | WINDOW | EXPIRED_URL | UTM | EXTENDED;
 
 /// HTTP status of a redirect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -81,7 +95,7 @@ pub struct Entry<'a> {
     /// The slug, NFC. Legal by construction at the control plane; the proxy only compares bytes.
     pub slug: &'a [u8],
     /// Where it leads: the finished URL, percent-encoded ASCII without control characters (checked on reading, for it
-    /// is written into a header).
+    /// is written into a header). Empty only where the plan has a target.
     pub destination: &'a [u8],
     /// The link's id.
     pub link: u64,
@@ -99,6 +113,8 @@ pub struct Entry<'a> {
     pub expires_at_ms: i64,
     /// Where visitors go once it has expired; empty: our page, 410.
     pub expired_url: &'a [u8],
+    /// The encoded [`plan::Plan`]; empty: a plain redirect.
+    pub plan: &'a [u8],
 }
 
 /// Why bytes are not an entry.
@@ -119,6 +135,15 @@ pub enum EntryError {
     /// A URL with bytes that must not stand in a header.
     #[error("link entry has a destination that is not printable ascii")]
     Destination,
+    /// A text that is no UTF-8, or must not stand where it stands.
+    #[error("link entry has a text that is not legal")]
+    Text,
+    /// A tag, kind or bit of the plan that this version does not know: guessing would risk a wrong redirect.
+    #[error("link entry has an unknown tag, kind or bit {0} in its plan")]
+    Unknown(u8),
+    /// Tags of the plan that do not rise, or stand twice.
+    #[error("link entry has tag {0} of its plan out of order")]
+    Order(u8),
 }
 
 impl<'a> Entry<'a> {
@@ -138,6 +163,7 @@ impl<'a> Entry<'a> {
             EXPIRED_URL
         };
         flags |= if self.utm { UTM } else { 0 };
+        flags |= if self.plan.is_empty() { 0 } else { EXTENDED };
         out.push(flags);
         put_varint(out, u64::from(self.domain));
         put_bytes(out, self.slug);
@@ -150,6 +176,9 @@ impl<'a> Entry<'a> {
         }
         if !self.expired_url.is_empty() {
             put_bytes(out, self.expired_url);
+        }
+        if !self.plan.is_empty() {
+            put_bytes(out, self.plan);
         }
         Ok(())
     }
@@ -202,6 +231,10 @@ impl<'a> Entry<'a> {
         if flags & EXPIRED_URL != 0 {
             (expired_url, rest) = get_bytes(rest, MAX_DESTINATION_BYTES)?;
         }
+        let mut plan: &[u8] = &[];
+        if flags & EXTENDED != 0 {
+            (plan, rest) = get_bytes(rest, MAX_PLAN_BYTES)?;
+        }
         let entry = Self {
             domain,
             slug,
@@ -214,6 +247,7 @@ impl<'a> Entry<'a> {
             starts_at_ms,
             expires_at_ms,
             expired_url,
+            plan,
         };
         Ok((entry, rest))
     }
@@ -234,7 +268,6 @@ impl<'a> Entry<'a> {
         let printable = |url: &[u8]| url.iter().all(|b| (0x21..=0x7e).contains(b));
         if self.slug.is_empty()
             || self.slug.len() > MAX_SLUG_BYTES
-            || self.destination.is_empty()
             || self.destination.len() > MAX_DESTINATION_BYTES
             || self.expired_url.len() > MAX_DESTINATION_BYTES
         {
@@ -243,55 +276,16 @@ impl<'a> Entry<'a> {
         if !printable(self.destination) || !printable(self.expired_url) {
             return Err(EntryError::Destination);
         }
+        let has_target = !self.plan.is_empty() && View::parse(self.plan)?.target().is_some();
+        if self.destination.is_empty() && !has_target {
+            return Err(EntryError::Limit);
+        }
         Ok(())
     }
 }
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-#[inline]
-fn get_varint(bytes: &[u8]) -> Result<(u64, &[u8]), EntryError> {
-    // One byte is the common case (lengths, small ids).
-    let (&first, rest) = bytes.split_first().ok_or(EntryError::Short)?;
-    if first < 0x80 {
-        return Ok((u64::from(first), rest));
-    }
-    let mut value = u64::from(first & 0x7f);
-    let mut rest = rest;
-    for shift in (7..64).step_by(7) {
-        let (&byte, more) = rest.split_first().ok_or(EntryError::Short)?;
-        rest = more;
-        if shift == 63 && byte > 1 {
-            return Err(EntryError::Limit);
-        }
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Ok((value, rest));
-        }
-    }
-    Err(EntryError::Limit)
-}
-
-#[inline]
-fn get_bytes(bytes: &[u8], limit: usize) -> Result<(&[u8], &[u8]), EntryError> {
-    let (length, rest) = get_varint(bytes)?;
-    let length = usize::try_from(length)
-        .ok()
-        .filter(|l| *l <= limit)
-        .ok_or(EntryError::Limit)?;
-    rest.split_at_checked(length).ok_or(EntryError::Short)
-}
+#[cfg(test)]
+mod plan_tests;
 
 #[cfg(test)]
 mod tests {
@@ -312,6 +306,7 @@ mod tests {
             starts_at_ms: i64::MIN,
             expires_at_ms: i64::MAX,
             expired_url: b"",
+            plan: b"",
         }
     }
 
@@ -345,6 +340,7 @@ mod tests {
             starts_at_ms: 1_000_000_000,
             expires_at_ms: 50_000_000,
             expired_url: b"h:c",
+            plan: b"",
         };
         let v1 = include_str!("../golden/link_entry_v1.hex").trim();
         assert_eq!(hex::encode(encoded(&golden)), v1);
@@ -384,7 +380,7 @@ mod tests {
                 domain, link, workspace, disabled, utm,
                 slug: slug.as_bytes(), destination: dest.as_bytes(), expired_url: expired.as_bytes(),
                 status: [Status::Found, Status::MovedPermanently, Status::TemporaryRedirect, Status::PermanentRedirect][code],
-                starts_at_ms: starts, expires_at_ms: expires,
+                starts_at_ms: starts, expires_at_ms: expires, plan: b"",
             };
             let bytes = encoded(&entry);
             prop_assert_eq!(Entry::parse(&bytes), Ok(entry));

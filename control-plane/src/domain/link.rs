@@ -158,6 +158,7 @@ impl Content {
             starts_at_ms: self.starts_at.unwrap_or(i64::MIN),
             expires_at_ms: self.expires_at.unwrap_or(i64::MAX),
             expired_url: self.expired_url.as_bytes(),
+            plan: b"",
         };
         let mut bytes = Vec::with_capacity(finished.len() + self.expired_url.len() + 64);
         entry

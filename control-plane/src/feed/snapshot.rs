@@ -234,6 +234,7 @@ async fn shared_tables(connection: &mut AnyConnection) -> Result<feed::Shared, F
         domain_delete: Vec::new(),
         workspace,
         salts: Some(Salts { salt }),
+        ..feed::Shared::default()
     })
 }
 

@@ -22,6 +22,7 @@ fn plain() -> Entry<'static> {
         starts_at_ms: i64::MIN,
         expires_at_ms: i64::MAX,
         expired_url: b"",
+        plan: b"",
     }
 }
 

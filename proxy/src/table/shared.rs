@@ -150,6 +150,7 @@ impl SharedTables {
             salts: Some(feed::Salts {
                 salt: self.salts.to_vec(),
             }),
+            ..feed::Shared::default()
         }
     }
 }

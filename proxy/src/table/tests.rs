@@ -29,6 +29,7 @@ fn entry(domain: u32, slug: &str, destination: &str) -> Vec<u8> {
         starts_at_ms: i64::MIN,
         expires_at_ms: i64::MAX,
         expired_url: b"",
+        plan: b"",
     }
     .encode(&mut out)
     .expect("legal");

@@ -66,6 +66,7 @@ pub(crate) fn entry<'a>(slug: &'a str, destination: &'a str) -> Entry<'a> {
         starts_at_ms: i64::MIN,
         expires_at_ms: i64::MAX,
         expired_url: b"",
+        plan: b"",
     }
 }
 
@@ -238,6 +239,7 @@ impl State {
             salts: Some(feed::Salts {
                 salt: self.salts.clone(),
             }),
+            ..Shared::default()
         }
     }
 
