@@ -17,12 +17,16 @@ use tokio::sync::watch;
 
 pub mod accounts;
 pub mod bootstrap;
+pub mod campaigns;
+pub mod channels;
 pub mod domains;
 pub mod feed;
+pub mod folders;
 pub mod keys;
 pub mod links;
 mod migrate;
 pub mod salts;
+pub mod tags;
 
 /// Connections that read at the same time (SQLite), and all connections (PostgreSQL).
 const CONNECTIONS: u32 = 8;

@@ -5,18 +5,32 @@
 use crate::clickhouse::Migration;
 
 /// Migrations of SQLite, in order.
-pub const SQLITE: [Migration; 1] = [Migration {
-    number: 1,
-    name: "base",
-    sql: include_str!("../sql/sqlite/0001_base.sql"),
-}];
+pub const SQLITE: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "base",
+        sql: include_str!("../sql/sqlite/0001_base.sql"),
+    },
+    Migration {
+        number: 5,
+        name: "groups",
+        sql: include_str!("../sql/sqlite/0005_groups.sql"),
+    },
+];
 
 /// Migrations of PostgreSQL, in order.
-pub const POSTGRES: [Migration; 1] = [Migration {
-    number: 1,
-    name: "base",
-    sql: include_str!("../sql/postgres/0001_base.sql"),
-}];
+pub const POSTGRES: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "base",
+        sql: include_str!("../sql/postgres/0001_base.sql"),
+    },
+    Migration {
+        number: 5,
+        name: "groups",
+        sql: include_str!("../sql/postgres/0005_groups.sql"),
+    },
+];
 
 #[cfg(test)]
 mod tests {
@@ -25,9 +39,12 @@ mod tests {
     #[test]
     fn both_engines_have_the_same_migrations() {
         assert_eq!(SQLITE.len(), POSTGRES.len());
-        for ((sqlite, postgres), number) in SQLITE.iter().zip(&POSTGRES).zip(1..) {
-            assert_eq!((sqlite.number, sqlite.name), (number, postgres.name));
-            assert_eq!(postgres.number, number);
+        assert!(SQLITE.windows(2).all(|two| two[0].number < two[1].number));
+        for (sqlite, postgres) in SQLITE.iter().zip(POSTGRES) {
+            assert_eq!(
+                (sqlite.number, sqlite.name),
+                (postgres.number, postgres.name)
+            );
             assert_eq!(sqlite.statements().count(), postgres.statements().count());
         }
     }

@@ -86,7 +86,7 @@ async fn default_domain(
         .await?;
     let domain: Domain = match old {
         Some(old) if old.host == wanted.host && old.base_url == wanted.base_url => return Ok(old),
-        Some(old) => sqlx::query_as("UPDATE domains SET host = $1, base_url = $2 WHERE id = $3 RETURNING *")
+        Some(old) => sqlx::query_as("UPDATE domains SET host = $1, name = $1, base_url = $2 WHERE id = $3 RETURNING *")
             .bind(wanted.host.to_owned())
             .bind(wanted.base_url.to_owned())
             .bind(old.id)
@@ -95,8 +95,8 @@ async fn default_domain(
             .with_context(|| format!("cannot make '{}' of SIGNPOST_PUBLIC_URL the default domain", wanted.host))?,
         None => {
             sqlx::query_as(
-                "INSERT INTO domains (workspace_id, host, base_url, root_url, not_found_url, is_live, is_default, created_at) \
-                 VALUES (NULL, $1, $2, '', '', 1, 1, $3) RETURNING *",
+                "INSERT INTO domains (workspace_id, host, name, base_url, root_url, not_found_url, is_live, is_default, created_at) \
+                 VALUES (NULL, $1, $1, $2, '', '', 1, 1, $3) RETURNING *",
             )
             .bind(wanted.host.to_owned())
             .bind(wanted.base_url.to_owned())

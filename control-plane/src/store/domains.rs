@@ -120,8 +120,8 @@ pub async fn known(store: &Store, hosts: &[String]) -> sqlx::Result<Vec<String>>
 pub async fn insert(store: &Store, new: &NewDomain, now_ms: i64) -> anyhow::Result<Option<Domain>> {
     let mut write = feed::Write::begin(store).await?;
     let domain: Option<Domain> = sqlx::query_as(
-        "INSERT INTO domains (workspace_id, host, base_url, root_url, not_found_url, is_live, is_default, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, 0, $7) ON CONFLICT (host) DO NOTHING RETURNING *",
+        "INSERT INTO domains (workspace_id, host, name, base_url, root_url, not_found_url, is_live, is_default, created_at) \
+         VALUES ($1, $2, $2, $3, $4, $5, $6, 0, $7) ON CONFLICT (host) DO NOTHING RETURNING *",
     )
     .bind(new.workspace_id)
     .bind(new.host.clone())

@@ -12,8 +12,8 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(5237417)";
 
 pub(super) async fn run(engine: Engine, pool: &AnyPool) -> anyhow::Result<()> {
     let migrations: &[schemas::clickhouse::Migration] = match engine {
-        Engine::Sqlite => &SQLITE,
-        Engine::Postgres => &POSTGRES,
+        Engine::Sqlite => SQLITE,
+        Engine::Postgres => POSTGRES,
     };
     let newest = migrations.last().map_or(0, |m| i64::from(m.number));
     loop {
@@ -29,15 +29,19 @@ pub(super) async fn run(engine: Engine, pool: &AnyPool) -> anyhow::Result<()> {
         )
         .execute(&mut *tx)
         .await?;
-        let (done,): (i64,) =
-            sqlx::query_as("SELECT COALESCE(MAX(number), 0) FROM schema_migrations")
-                .fetch_one(&mut *tx)
-                .await?;
+        let done: Vec<(i64,)> = sqlx::query_as("SELECT number FROM schema_migrations")
+            .fetch_all(&mut *tx)
+            .await?;
+        let last = done.iter().map(|(number,)| *number).max().unwrap_or(0);
         anyhow::ensure!(
-            done <= newest,
-            "the link database is at migration {done}, this version knows {newest}: it was written by a newer version"
+            last <= newest,
+            "the link database is at migration {last}, this version knows {newest}: it was written by a newer version"
         );
-        let Some(next) = migrations.iter().find(|m| i64::from(m.number) > done) else {
+        // The first that is missing, and not the one after the last: numbers are given out before files are written.
+        let Some(next) = migrations
+            .iter()
+            .find(|m| !done.contains(&(i64::from(m.number),)))
+        else {
             tx.commit().await?;
             return Ok(());
         };

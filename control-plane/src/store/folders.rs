@@ -1,0 +1,201 @@
+//! Folders of links. Visitors do not see them, so nothing here is in the feed.
+
+use std::collections::HashMap;
+
+use sqlx::{AnyConnection, AssertSqlSafe};
+
+use super::Store;
+use crate::domain::folder::MAX_FOLDERS;
+
+/// A folder: id, name, and how many links are in it.
+pub type Folder = (i64, String, i64);
+
+/// Why a folder or tag was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum NameError {
+    /// There is none of this id in the workspace.
+    #[error("no such folder or tag")]
+    NotFound,
+    /// Another of the workspace has this name.
+    #[error("the name is taken")]
+    Taken,
+    /// The workspace has as many as it may.
+    #[error("at most {0}")]
+    TooMany(i64),
+    /// The database's.
+    #[error(transparent)]
+    Failed(#[from] sqlx::Error),
+}
+
+/// Number of folders of a workspace.
+///
+/// # Errors
+/// The database's.
+pub async fn count(store: &Store, workspace: i64) -> sqlx::Result<i64> {
+    let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM folders WHERE workspace_id = $1")
+        .bind(workspace)
+        .fetch_one(store.readers())
+        .await?;
+    Ok(count)
+}
+
+/// Folders of a workspace, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn page(
+    store: &Store,
+    workspace: i64,
+    (limit, offset): (i64, i64),
+) -> sqlx::Result<Vec<Folder>> {
+    sqlx::query_as(
+        "SELECT f.id, f.name, (SELECT COUNT(*) FROM folder_links l WHERE l.folder_id = f.id) AS links \
+         FROM folders f WHERE f.workspace_id = $1 ORDER BY f.id DESC LIMIT $2 OFFSET $3",
+    )
+    .bind(workspace)
+    .bind(limit)
+    .bind(offset)
+    .fetch_all(store.readers())
+    .await
+}
+
+/// Whether a workspace has this folder.
+///
+/// # Errors
+/// The database's.
+pub async fn exists(store: &Store, workspace: i64, id: i64) -> sqlx::Result<bool> {
+    let row = sqlx::query("SELECT 1 FROM folders WHERE id = $1 AND workspace_id = $2")
+        .bind(id)
+        .bind(workspace)
+        .fetch_optional(store.readers())
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Adds a folder and returns its id.
+///
+/// # Errors
+/// See [`NameError`].
+pub async fn insert(
+    store: &Store,
+    workspace: i64,
+    name: &str,
+    now_ms: i64,
+) -> Result<i64, NameError> {
+    let mut tx = store.begin().await?;
+    let row: Option<(i64,)> = sqlx::query_as(
+        "INSERT INTO folders (workspace_id, name, created_at) \
+         SELECT w.id, $1, $2 FROM workspaces w WHERE w.id = $3 \
+         AND (SELECT COUNT(*) FROM folders f WHERE f.workspace_id = w.id) < $4 \
+         ON CONFLICT (workspace_id, name) DO NOTHING RETURNING id",
+    )
+    .bind(name.to_owned())
+    .bind(now_ms)
+    .bind(workspace)
+    .bind(MAX_FOLDERS)
+    .fetch_optional(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    match row {
+        Some((id,)) => Ok(id),
+        None if count(store, workspace).await? >= MAX_FOLDERS => {
+            Err(NameError::TooMany(MAX_FOLDERS))
+        }
+        None => Err(NameError::Taken),
+    }
+}
+
+/// Gives a folder another name.
+///
+/// # Errors
+/// See [`NameError`].
+pub async fn rename(
+    store: &Store,
+    (workspace, id): (i64, i64),
+    name: &str,
+) -> Result<(), NameError> {
+    let mut tx = store.begin().await?;
+    let done = sqlx::query("UPDATE folders SET name = $1 WHERE id = $2 AND workspace_id = $3")
+        .bind(name.to_owned())
+        .bind(id)
+        .bind(workspace)
+        .execute(&mut *tx)
+        .await;
+    match done {
+        Ok(done) if done.rows_affected() == 0 => Err(NameError::NotFound),
+        Ok(_) => Ok(tx.commit().await?),
+        Err(error) if super::is_unique_violation(&error) => Err(NameError::Taken),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Deletes a folder; its links stay. `false`: there is none.
+///
+/// # Errors
+/// The database's.
+pub async fn delete(store: &Store, (workspace, id): (i64, i64)) -> sqlx::Result<bool> {
+    let mut tx = store.begin().await?;
+    let done = sqlx::query("DELETE FROM folders WHERE id = $1 AND workspace_id = $2")
+        .bind(id)
+        .bind(workspace)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Puts a link into a folder, out of the one it was in. That the link is the workspace's is the caller's to know. `false`:
+/// there is no such folder.
+///
+/// # Errors
+/// The database's.
+pub async fn assign(
+    connection: &mut AnyConnection,
+    (workspace, folder): (i64, i64),
+    link: i64,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "INSERT INTO folder_links (link_id, folder_id) SELECT $1, id FROM folders WHERE id = $2 AND workspace_id = $3 \
+         ON CONFLICT (link_id) DO UPDATE SET folder_id = excluded.folder_id",
+    )
+    .bind(link)
+    .bind(folder)
+    .bind(workspace)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Takes a link out of its folder. That it is the workspace's is the caller's to know. `false`: it was in none.
+///
+/// # Errors
+/// The database's.
+pub async fn unassign(connection: &mut AnyConnection, link: i64) -> sqlx::Result<bool> {
+    let done = sqlx::query("DELETE FROM folder_links WHERE link_id = $1")
+        .bind(link)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Id and name of the folder of each of these links (of the caller's workspace), by link.
+///
+/// # Errors
+/// The database's.
+pub async fn of_links(store: &Store, links: &[i64]) -> sqlx::Result<HashMap<i64, (i64, String)>> {
+    let mut found = HashMap::new();
+    for chunk in links.chunks(super::LIST) {
+        let list = super::placeholders(1, chunk.len());
+        let sql = format!(
+            "SELECT l.link_id, f.id, f.name FROM folder_links l JOIN folders f ON f.id = l.folder_id \
+             WHERE l.link_id IN ({list})"
+        );
+        let mut query = sqlx::query_as(AssertSqlSafe(sql));
+        for link in chunk {
+            query = query.bind(*link);
+        }
+        let rows: Vec<(i64, i64, String)> = query.fetch_all(store.readers()).await?;
+        found.extend(rows.into_iter().map(|(link, id, name)| (link, (id, name))));
+    }
+    Ok(found)
+}
