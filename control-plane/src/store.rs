@@ -20,6 +20,7 @@ pub mod bootstrap;
 pub mod campaigns;
 pub mod channels;
 pub mod domains;
+pub mod entries;
 pub mod feed;
 pub mod folders;
 pub mod keys;

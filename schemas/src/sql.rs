@@ -12,6 +12,11 @@ pub const SQLITE: &[Migration] = &[
         sql: include_str!("../sql/sqlite/0001_base.sql"),
     },
     Migration {
+        number: 2,
+        name: "links",
+        sql: include_str!("../sql/sqlite/0002_links.sql"),
+    },
+    Migration {
         number: 5,
         name: "groups",
         sql: include_str!("../sql/sqlite/0005_groups.sql"),
@@ -24,6 +29,11 @@ pub const POSTGRES: &[Migration] = &[
         number: 1,
         name: "base",
         sql: include_str!("../sql/postgres/0001_base.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "links",
+        sql: include_str!("../sql/postgres/0002_links.sql"),
     },
     Migration {
         number: 5,

@@ -54,7 +54,11 @@ impl Held<'_> {
 }
 
 impl Write {
-    pub(crate) async fn begin(store: &Store) -> sqlx::Result<Self> {
+    /// Begins one. On SQLite it is the only writer from here on.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn begin(store: &Store) -> sqlx::Result<Self> {
         Ok(Self {
             tx: store.begin().await?,
             store: store.clone(),
@@ -110,7 +114,7 @@ impl Write {
     ///
     /// # Errors
     /// The database's; nothing has happened then.
-    pub(crate) async fn commit(mut self, now_ms: i64) -> anyhow::Result<()> {
+    pub async fn commit(mut self, now_ms: i64) -> anyhow::Result<()> {
         let links = self.upsert.len() + self.delete.len();
         // A renamed link is one link with two keys.
         anyhow::ensure!(

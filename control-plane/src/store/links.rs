@@ -1,4 +1,4 @@
-//! Links, and with each write the feed's change.
+//! Plain links, kind 0 of [`super::entries`], and with each write the feed's change. Rows of other kinds do not exist here.
 
 use schemas::link::Status;
 use schemas::slug::Slug;
@@ -97,7 +97,7 @@ impl<'r> FromRow<'r, AnyRow> for Link {
 pub async fn get(store: &Store, workspace: i64, id: i64) -> sqlx::Result<Option<Link>> {
     sqlx::query_as(
         "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
-         WHERE l.id = $1 AND l.workspace_id = $2",
+         WHERE l.id = $1 AND l.workspace_id = $2 AND l.kind = 0",
     )
     .bind(id)
     .bind(workspace)
@@ -117,7 +117,7 @@ pub async fn by_slug(
 ) -> sqlx::Result<Option<Link>> {
     sqlx::query_as(
         "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
-         WHERE l.domain_id = $1 AND l.slug = $2 AND l.workspace_id = $3",
+         WHERE l.domain_id = $1 AND l.slug = $2 AND l.workspace_id = $3 AND l.kind = 0",
     )
     .bind(domain)
     .bind(slug.to_owned())
@@ -134,13 +134,13 @@ pub async fn count(store: &Store, workspace: i64, search: &str) -> sqlx::Result<
     let (count,): (i64,) =
         match pattern(search) {
             None => {
-                sqlx::query_as("SELECT COUNT(*) FROM links WHERE workspace_id = $1")
+                sqlx::query_as("SELECT COUNT(*) FROM links WHERE workspace_id = $1 AND kind = 0")
                     .bind(workspace)
                     .fetch_one(store.readers())
                     .await?
             }
             Some(pattern) => sqlx::query_as(
-                "SELECT COUNT(*) FROM links WHERE workspace_id = $1 AND search LIKE $2 ESCAPE '!'",
+                "SELECT COUNT(*) FROM links WHERE workspace_id = $1 AND kind = 0 AND search LIKE $2 ESCAPE '!'",
             )
             .bind(workspace)
             .bind(pattern)
@@ -165,7 +165,7 @@ pub async fn page(
         None => {
             sqlx::query_as(
                 "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
-                 WHERE l.workspace_id = $1 ORDER BY l.id DESC LIMIT $2 OFFSET $3",
+                 WHERE l.workspace_id = $1 AND l.kind = 0 ORDER BY l.id DESC LIMIT $2 OFFSET $3",
             )
             .bind(workspace)
             .bind(limit)
@@ -176,7 +176,7 @@ pub async fn page(
         Some(pattern) => {
             sqlx::query_as(
                 "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
-                 WHERE l.workspace_id = $1 AND l.search LIKE $4 ESCAPE '!' ORDER BY l.id DESC LIMIT $2 OFFSET $3",
+                 WHERE l.workspace_id = $1 AND l.kind = 0 AND l.search LIKE $4 ESCAPE '!' ORDER BY l.id DESC LIMIT $2 OFFSET $3",
             )
             .bind(workspace)
             .bind(limit)
@@ -195,14 +195,14 @@ pub async fn page(
 pub async fn ids(store: &Store, workspace: i64, search: &str) -> sqlx::Result<Vec<i64>> {
     let rows: Vec<(i64,)> = match pattern(search) {
         None => {
-            sqlx::query_as("SELECT id FROM links WHERE workspace_id = $1 ORDER BY id DESC")
+            sqlx::query_as("SELECT id FROM links WHERE workspace_id = $1 AND kind = 0 ORDER BY id DESC")
                 .bind(workspace)
                 .fetch_all(store.readers())
                 .await?
         }
         Some(pattern) => {
             sqlx::query_as(
-                "SELECT id FROM links WHERE workspace_id = $1 AND search LIKE $2 ESCAPE '!' ORDER BY id DESC",
+                "SELECT id FROM links WHERE workspace_id = $1 AND kind = 0 AND search LIKE $2 ESCAPE '!' ORDER BY id DESC",
             )
             .bind(workspace)
             .bind(pattern)
@@ -223,7 +223,7 @@ pub async fn by_ids(store: &Store, workspace: i64, ids: &[i64]) -> sqlx::Result<
         let list = super::placeholders(2, chunk.len());
         let sql = format!(
             "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
-             WHERE l.workspace_id = $1 AND l.id IN ({list})"
+             WHERE l.workspace_id = $1 AND l.kind = 0 AND l.id IN ({list})"
         );
         let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(workspace);
         for id in chunk {
@@ -252,7 +252,7 @@ pub async fn page_before(
 ) -> sqlx::Result<Vec<Link>> {
     sqlx::query_as(
         "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
-         WHERE l.workspace_id = $1 AND l.id < $2 ORDER BY l.id DESC LIMIT $3",
+         WHERE l.workspace_id = $1 AND l.kind = 0 AND l.id < $2 ORDER BY l.id DESC LIMIT $3",
     )
     .bind(workspace)
     .bind(before)

@@ -30,7 +30,7 @@ async fn changes(app: &TestApp) -> Vec<Change> {
 }
 
 /// Applies all changes to nothing, and compares with the links and the checksums in the database.
-async fn check_books(app: &TestApp) {
+pub(crate) async fn check_books(app: &TestApp) {
     let all = changes(app).await;
     let mut held: BTreeMap<(u32, Vec<u8>), Vec<u8>> = BTreeMap::new();
     for (change, seq) in all.iter().zip(1..) {

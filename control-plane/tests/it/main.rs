@@ -5,6 +5,7 @@ mod account;
 mod bad_input;
 mod conventions;
 mod engine;
+mod entries;
 mod feed;
 mod feed_writes;
 mod harness;

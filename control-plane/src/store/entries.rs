@@ -1,0 +1,323 @@
+//! Everything visitors can meet at (domain, slug) is a row of `links`, whatever its kind: one place where slugs are unique,
+//! one counter of ids for clicks, one set of group checksums, one feed. Here a row of any kind is added, changed and
+//! deleted, inside a transaction of the caller, with its part of the feed's change.
+//!
+//! What a kind needs beside (a QR code's colours, a page's blocks) has a table of its own that names the row as `link_id`
+//! and is written by its own module in the same transaction. What the entry's bytes say is the caller's business: nothing
+//! is looked up or rendered here.
+//!
+//! ```text
+//! let mut write = feed::Write::begin(store).await?;
+//! let id = entries::reserve_ids(&mut write, 1).await?;
+//! if !entries::insert(&mut write, &row, now_ms).await? { return Ok(Taken) }   // rolls back
+//! …statements of the caller's own on write.connection()…
+//! write.commit(now_ms).await?;
+//! ```
+
+use schemas::slug::Slug;
+use sqlx::Row as _;
+
+use super::{Store, feed};
+use crate::domain::alias;
+use crate::domain::link::Content;
+
+/// What a row of `links` is. The numbers are in databases: never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// A plain link: what `/url*` shows.
+    Link = 0,
+    /// The tracked slug of a QR code, `qr/<slug>`.
+    Qr = 1,
+    /// The rotator of a campaign, `r/<slug>`.
+    Rotator = 2,
+    /// A list page, `u/<user>/<slug>-<id>`.
+    List = 3,
+    /// A bio page.
+    Bio = 4,
+    /// A file.
+    File = 5,
+    /// Another body: `.well-known/…`, `dashboard/qrcodes/…`.
+    Body = 6,
+}
+
+impl Kind {
+    /// As the database holds it.
+    pub const fn number(self) -> i64 {
+        self as i64
+    }
+}
+
+/// A row to be, or as it is to become.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// Its id, from [`reserve_ids`]; the entry's bytes hold it.
+    pub id: i64,
+    /// What it is. Never changes.
+    pub kind: Kind,
+    /// Whose it is. Never changes.
+    pub workspace: i64,
+    /// Domain it answers on.
+    pub domain: i64,
+    /// Its path there.
+    pub slug: &'a Slug,
+    /// What its owner set, for lists and look-up by text; what a kind has no use for stays at its default.
+    pub content: &'a Content,
+    /// The encoded `schemas::link::Entry` of this id, domain and slug: all that visitors meet.
+    pub entry: &'a [u8],
+}
+
+impl Row<'_> {
+    fn held(&self) -> feed::Held<'_> {
+        feed::Held {
+            domain: domain_number(self.domain),
+            slug: self.slug.as_str(),
+            entry: self.entry,
+        }
+    }
+}
+
+/// A row as it was when it was locked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Locked {
+    /// Its id.
+    pub id: i64,
+    /// Domain it answers on.
+    pub domain: i64,
+    /// Its path there.
+    pub slug: String,
+    /// Its encoded `schemas::link::Entry`.
+    pub entry: Vec<u8>,
+}
+
+impl Locked {
+    fn held(&self) -> feed::Held<'_> {
+        feed::Held {
+            domain: domain_number(self.domain),
+            slug: &self.slug,
+            entry: &self.entry,
+        }
+    }
+}
+
+/// The slug belongs to another row, of whatever kind. The transaction is of no more use: on PostgreSQL it is aborted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken;
+
+/// A domain's id as entries hold it.
+pub fn domain_number(id: i64) -> u32 {
+    // Domains are numbered from 1 by hand of people; there are not four billion.
+    u32::try_from(id).unwrap_or(u32::MAX)
+}
+
+/// Takes the next `count` ids, of all kinds, and returns the first. Ids of a transaction that is rolled back come again.
+///
+/// # Errors
+/// The database's.
+pub async fn reserve_ids(write: &mut feed::Write, count: i64) -> sqlx::Result<i64> {
+    let (next,): (i64,) =
+        sqlx::query_as("UPDATE link_ids SET next_id = next_id + $1 WHERE id = 1 RETURNING next_id")
+            .bind(count)
+            .fetch_one(write.connection())
+            .await?;
+    Ok(next - count)
+}
+
+/// Draws before a free slug is given up on. One in millions is taken, so this is never reached by chance.
+pub const DRAWS: usize = 10;
+
+/// A random slug behind `prefix` (empty, or `qr/` and the like) for the `draw`th try, counted from 0: longer after some
+/// misses, for then the short ones are running out.
+///
+/// # Errors
+/// The system has no randomness, or the prefix begins no legal slug.
+pub fn drawn_slug(prefix: &str, draw: usize) -> anyhow::Result<Slug> {
+    let drawn = alias::random(alias::LENGTH + draw / 3)?;
+    if prefix.is_empty() {
+        return Ok(drawn);
+    }
+    Ok(Slug::parse(&format!("{prefix}{drawn}"))?)
+}
+
+/// Whether no row of any kind answers at this slug of a domain. A courtesy for forms and drawn names: by the time of an
+/// insert it may have changed, and [`insert`] decides.
+///
+/// # Errors
+/// The database's.
+pub async fn slug_is_free(store: &Store, domain: i64, slug: &Slug) -> sqlx::Result<bool> {
+    let row = sqlx::query("SELECT 1 FROM links WHERE domain_id = $1 AND slug = $2")
+        .bind(domain)
+        .bind(slug.as_str().to_owned())
+        .fetch_optional(store.readers())
+        .await?;
+    Ok(row.is_none())
+}
+
+/// Adds a row. `false`: the slug is taken, nothing has happened, and the transaction can go on with another slug. The
+/// unique constraint decides, so in a race exactly one wins.
+///
+/// # Errors
+/// The database's.
+pub async fn insert(
+    write: &mut feed::Write,
+    row: &Row<'_>,
+    uuid: &str,
+    now_ms: i64,
+) -> sqlx::Result<bool> {
+    let query = sqlx::query(
+        "INSERT INTO links (domain_id, slug, destination, title, description, redirect_status, is_private, \
+         is_disabled, starts_at, expires_at, expired_url, utm_source, utm_medium, utm_campaign, utm_term, utm_content, \
+         parameters, search, group_no, entry, id, uuid, workspace_id, kind, imported_clicks, created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, \
+         $23, $24, 0, $25, $25) ON CONFLICT (domain_id, slug) DO NOTHING",
+    );
+    let done = bind_row(query, row)
+        .bind(row.id)
+        .bind(uuid.to_owned())
+        .bind(row.workspace)
+        .bind(row.kind.number())
+        .bind(now_ms)
+        .execute(write.connection())
+        .await?;
+    let added = done.rows_affected() > 0;
+    if added {
+        write.added(row.held());
+    }
+    Ok(added)
+}
+
+/// Locks a row of this workspace and kind until the transaction ends, so that two changes of it do not mix. `None`: there
+/// is none.
+///
+/// # Errors
+/// The database's.
+pub async fn lock(
+    write: &mut feed::Write,
+    (workspace, kind, id): (i64, Kind, i64),
+    now_ms: i64,
+) -> sqlx::Result<Option<Locked>> {
+    let row = sqlx::query(
+        "UPDATE links SET updated_at = $1 WHERE id = $2 AND workspace_id = $3 AND kind = $4 \
+         RETURNING domain_id, slug, entry",
+    )
+    .bind(now_ms)
+    .bind(id)
+    .bind(workspace)
+    .bind(kind.number())
+    .fetch_optional(write.connection())
+    .await?;
+    row.map(|row| locked(id, &row)).transpose()
+}
+
+/// Writes what a locked row has become. Nothing goes into the feed when visitors would not notice.
+///
+/// # Errors
+/// The database's.
+pub async fn update(
+    write: &mut feed::Write,
+    old: &Locked,
+    new: &Row<'_>,
+) -> sqlx::Result<Result<(), Taken>> {
+    let query = sqlx::query(
+        "UPDATE links SET domain_id = $1, slug = $2, destination = $3, title = $4, description = $5, \
+         redirect_status = $6, is_private = $7, is_disabled = $8, starts_at = $9, expires_at = $10, expired_url = $11, \
+         utm_source = $12, utm_medium = $13, utm_campaign = $14, utm_term = $15, utm_content = $16, parameters = $17, \
+         search = $18, group_no = $19, entry = $20 WHERE id = $21",
+    );
+    let done = bind_row(query, new)
+        .bind(old.id)
+        .execute(write.connection())
+        .await;
+    match done {
+        Ok(_) => {}
+        Err(error) if super::is_unique_violation(&error) => return Ok(Err(Taken)),
+        Err(error) => return Err(error),
+    }
+    let (before, after) = (old.held(), new.held());
+    if (before.domain, before.slug, before.entry) != (after.domain, after.slug, after.entry) {
+        write.changed(before, after);
+    }
+    Ok(Ok(()))
+}
+
+/// As [`update`] for a row whose entry alone changes, because something it is made of did: its slug, domain and texts stay.
+///
+/// # Errors
+/// The database's.
+pub async fn update_entry(write: &mut feed::Write, old: &Locked, entry: &[u8]) -> sqlx::Result<()> {
+    if old.entry == entry {
+        return Ok(());
+    }
+    sqlx::query("UPDATE links SET entry = $1 WHERE id = $2")
+        .bind(entry.to_vec())
+        .bind(old.id)
+        .execute(write.connection())
+        .await?;
+    write.changed(
+        old.held(),
+        feed::Held {
+            entry,
+            ..old.held()
+        },
+    );
+    Ok(())
+}
+
+/// Deletes a row of this workspace and kind. Its id and its clicks stay, its slug is free again. `false`: there is none.
+///
+/// # Errors
+/// The database's.
+pub async fn delete(
+    write: &mut feed::Write,
+    (workspace, kind, id): (i64, Kind, i64),
+) -> sqlx::Result<bool> {
+    let row = sqlx::query(
+        "DELETE FROM links WHERE id = $1 AND workspace_id = $2 AND kind = $3 RETURNING domain_id, slug, entry",
+    )
+    .bind(id)
+    .bind(workspace)
+    .bind(kind.number())
+    .fetch_optional(write.connection())
+    .await?;
+    let Some(row) = row else {
+        return Ok(false);
+    };
+    write.removed(locked(id, &row)?.held());
+    Ok(true)
+}
+
+fn locked(id: i64, row: &sqlx::any::AnyRow) -> sqlx::Result<Locked> {
+    Ok(Locked {
+        id,
+        domain: row.try_get("domain_id")?,
+        slug: row.try_get("slug")?,
+        entry: row.try_get("entry")?,
+    })
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;
+
+/// Binds the twenty columns from `domain_id` to `entry`, in the order of both statements above.
+fn bind_row<'q>(query: Query<'q>, row: &Row<'_>) -> Query<'q> {
+    let content = row.content;
+    let mut query = query
+        .bind(row.domain)
+        .bind(row.slug.as_str().to_owned())
+        .bind(content.destination.clone())
+        .bind(content.title.clone())
+        .bind(content.description.clone())
+        .bind(i64::from(content.status.code()))
+        .bind(i64::from(content.is_private))
+        .bind(i64::from(content.is_disabled))
+        .bind(content.starts_at)
+        .bind(content.expires_at)
+        .bind(content.expired_url.clone());
+    for value in &content.utm {
+        query = query.bind(value.clone());
+    }
+    query
+        .bind(serde_json::json!(content.parameters).to_string())
+        .bind(content.search_text(row.slug))
+        .bind(row.held().group() as i64)
+        .bind(row.entry.to_vec())
+}
