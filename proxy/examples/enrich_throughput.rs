@@ -54,7 +54,7 @@ fn main() {
     let salts = proxy::salts::none();
     salts.store(std::sync::Arc::new(vec![salt]));
     let start = Instant::now();
-    let (enricher, mut writers) = Enricher::start(&config, salts, &Health::new()).unwrap();
+    let (enricher, mut writers, _) = Enricher::start(&config, salts, &Health::new()).unwrap();
     println!("start: {:?}", start.elapsed());
 
     let now = std::time::SystemTime::now();
@@ -77,6 +77,7 @@ fn main() {
             rule: 0,
             variant: 0,
             scan: false,
+            bot: false,
             client_ip: IpAddr::V4(Ipv4Addr::from_bits((step >> 20) as u32)),
             host: b"go.example.com",
             slug: b"spring-sale",

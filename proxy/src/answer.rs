@@ -35,6 +35,8 @@ const REFERRER: HeaderValue = HeaderValue::from_static("strict-origin-when-cross
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 /// Seconds. The feed reconnects faster than that.
 const RETRY: HeaderValue = HeaderValue::from_static("5");
+/// Seconds: the time in which attempts are counted.
+const RETRY_PASSWORD: HeaderValue = HeaderValue::from_static("300");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -88,6 +90,28 @@ pub enum Kind {
     NotReady,
     /// This part of the link table is missing.
     Missing,
+    /// A shared page.
+    Page,
+    /// A body of the link's own.
+    Body,
+    /// A stored file.
+    File,
+    /// A social preview for a bot.
+    Preview,
+    /// A page that opens an app.
+    App,
+    /// A page or body that has not been fetched yet.
+    BodyMissing,
+    /// A link whose click limit is reached.
+    LimitReached,
+    /// The form that asks for a password.
+    PasswordAsked,
+    /// The same, after a wrong one.
+    PasswordWrong,
+    /// Too many wrong ones.
+    PasswordLimited,
+    /// A gate that could not be asked in time.
+    GateBusy,
 }
 
 impl Kind {
@@ -95,7 +119,7 @@ impl Kind {
     pub const COUNT: usize = Self::ALL.len();
 
     /// All kinds, each at its own index.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 29] = [
         Self::Redirect,
         Self::ExpiredRedirect,
         Self::RootRedirect,
@@ -114,6 +138,17 @@ impl Kind {
         Self::Icon,
         Self::NotReady,
         Self::Missing,
+        Self::Page,
+        Self::Body,
+        Self::File,
+        Self::Preview,
+        Self::App,
+        Self::BodyMissing,
+        Self::LimitReached,
+        Self::PasswordAsked,
+        Self::PasswordWrong,
+        Self::PasswordLimited,
+        Self::GateBusy,
     ];
 
     /// Its name in metrics, and as `error` of JSON answers.
@@ -137,6 +172,17 @@ impl Kind {
             Self::Icon => "icon",
             Self::NotReady => "not_ready",
             Self::Missing => "missing",
+            Self::Page => "page",
+            Self::Body => "body",
+            Self::File => "file",
+            Self::Preview => "preview",
+            Self::App => "app",
+            Self::BodyMissing => "body_missing",
+            Self::LimitReached => "limit_reached",
+            Self::PasswordAsked => "password_asked",
+            Self::PasswordWrong => "password_wrong",
+            Self::PasswordLimited => "password_limited",
+            Self::GateBusy => "gate_busy",
         }
     }
 }
@@ -222,8 +268,12 @@ fn page(kind: Kind, json: bool, headers: &mut HeaderMap) -> (StatusCode, &'stati
             headers.insert(ALLOW, METHODS);
             text_of(kind)
         }
-        Kind::NotReady | Kind::Missing => {
+        Kind::NotReady | Kind::Missing | Kind::BodyMissing | Kind::GateBusy => {
             headers.insert(RETRY_AFTER, RETRY);
+            text_of(kind)
+        }
+        Kind::PasswordLimited => {
+            headers.insert(RETRY_AFTER, RETRY_PASSWORD);
             text_of(kind)
         }
         _ => text_of(kind),
@@ -268,7 +318,35 @@ macro_rules! text {
 
 fn text_of(kind: Kind) -> (StatusCode, &'static str, &'static str) {
     match kind {
-        Kind::Expired => text!(
+        Kind::BodyMissing => text!(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "503",
+            "body_missing",
+            "Not ready yet",
+            "This page is still being fetched. Please try again in a few seconds."
+        ),
+        Kind::GateBusy => text!(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "503",
+            "gate_busy",
+            "Busy",
+            "Whether this link may be opened could not be found out in time. Please try again."
+        ),
+        Kind::PasswordAsked | Kind::PasswordWrong => text!(
+            StatusCode::UNAUTHORIZED,
+            "401",
+            "password",
+            "This link needs a password",
+            "Send it as a form with a field named password."
+        ),
+        Kind::PasswordLimited => text!(
+            StatusCode::TOO_MANY_REQUESTS,
+            "429",
+            "too_many_attempts",
+            "Too many attempts",
+            "Wrong passwords came too often from this address. Please wait a few minutes."
+        ),
+        Kind::Expired | Kind::LimitReached => text!(
             StatusCode::GONE,
             "410",
             "expired",
@@ -322,6 +400,11 @@ fn text_of(kind: Kind) -> (StatusCode, &'static str, &'static str) {
         | Kind::RootRedirect
         | Kind::NotFoundRedirect
         | Kind::UnknownSlug
+        | Kind::Page
+        | Kind::Body
+        | Kind::File
+        | Kind::Preview
+        | Kind::App
         | Kind::Options
         | Kind::Robots
         | Kind::Icon => text!(

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::data_folder;
 use crate::enrich::Enricher;
 use crate::feed::{self, Feed};
+use crate::gates::Gates;
 use crate::metrics;
 use crate::salts;
 use crate::server::{self, Server};
@@ -53,7 +54,7 @@ impl Proxy {
         let disk = opened
             .start(Arc::clone(&table), ended.clone().drop_guard())
             .context("cannot start the snapshot's thread")?;
-        let (enricher, rings) = Enricher::start(config, Arc::clone(&salts), health)?;
+        let (enricher, rings, known) = Enricher::start(config, Arc::clone(&salts), health)?;
         let server = {
             let ended = ended.clone();
             let parts = server::Parts {
@@ -62,6 +63,8 @@ impl Proxy {
                 trusted: Trusted(config.trusted_proxies.clone()),
                 table: Arc::clone(&table),
                 rings,
+                known,
+                gates: Arc::new(Gates::default()),
             };
             Server::start(parts, move || ended.cancel())
                 .with_context(|| format!("cannot listen on SIGNPOST_PROXY_ADDR={}", config.addr))?

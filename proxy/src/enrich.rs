@@ -38,12 +38,15 @@ use schemas::click::Stream;
 use schemas::health::Health;
 use tokio_util::sync::CancellationToken;
 
-pub use self::agent::{Agent, Agents, Bot, Device};
+pub use self::agent::{Agent, Agents, Bot, Device, is_unfurler};
 pub(crate) use self::books::Books;
-pub(crate) use self::click::{Clicks, Clock};
-pub use self::geo::{Geo, Place};
+pub use self::click::Known;
+pub(crate) use self::click::{Clicks, Clock, is_prefetch};
+pub use self::geo::{Databases, Geo, Place};
+pub(crate) use self::language::{preferred_tag, primary};
 use self::pipeline::Pipeline;
 pub(crate) use self::pipeline::now_ms;
+pub(crate) use self::text::form_decoded;
 use crate::config::Config;
 use crate::data_folder;
 use crate::ring::{Folder, Leftover, Reader, Writer};
@@ -66,7 +69,8 @@ pub struct Enricher {
 }
 
 impl Enricher {
-    /// Draws the epoch, makes the rings, one a worker, and starts the thread. The caller holds the data folder's lock.
+    /// Draws the epoch, makes the rings, one a worker, and starts the thread. Returns beside them what it knows of
+    /// visitors, kept fresh by it. The caller holds the data folder's lock.
     ///
     /// # Errors
     /// No random numbers, no thread, or a broken built-in list. Missing folders and files are no errors.
@@ -74,7 +78,7 @@ impl Enricher {
         config: &Config,
         salts: Salts,
         health: &Health,
-    ) -> anyhow::Result<(Self, Vec<Writer>)> {
+    ) -> anyhow::Result<(Self, Vec<Writer>, Known)> {
         let epoch = getrandom::u64().context("drawing a random epoch")?;
         let now_ms = now_ms();
         let (folder, leftovers) = open_folder(config, health);
@@ -96,6 +100,7 @@ impl Enricher {
             config.ip_policy,
             config.unique_period,
         )?;
+        let known = clicks.known();
         let (stop, stopped) = mpsc::channel();
         let ended = CancellationToken::new();
         let guard = ended.clone().drop_guard();
@@ -117,7 +122,7 @@ impl Enricher {
             ended,
             epoch,
         };
-        Ok((enricher, writers))
+        Ok((enricher, writers, known))
     }
 
     /// The number drawn for this process; (epoch, worker) names a stream.

@@ -31,6 +31,9 @@ pub struct Decision<'a> {
     pub answer: Answer,
     /// What to record first, if a link answered a GET.
     pub visit: Option<Visit<'a>>,
+    /// Set for a link that does more than redirect, with the host asked for: `extended` decides, and `answer` is not to be
+    /// sent.
+    pub extended: Option<(Entry<'a>, &'a HostName)>,
 }
 
 /// Decides a request. `now_ms` is milliseconds since 1970-01-01 UTC; `host` is a buffer for the host's name.
@@ -47,15 +50,23 @@ pub fn decide<'a>(
             json: prefers_json(head.header(&ACCEPT)),
         },
         visit: None,
+        extended: None,
     };
     let counted = head.method == Method::GET;
-    if !counted && head.method != Method::HEAD {
+    let form = head.method == Method::POST;
+    if !counted && !form && head.method != Method::HEAD {
         return page(if head.method == Method::OPTIONS {
             Kind::Options
         } else {
             Kind::BadMethod
         });
     }
+    // A form may be sent to a link that asks for a password; everything else refuses it, whatever it is.
+    let page = |kind| match kind {
+        Kind::Missing | Kind::NotReady => page(kind),
+        _ if form => page(Kind::BadMethod),
+        kind => page(kind),
+    };
     let target = find_domain(head.host_text(), table, host);
     let path = head.uri.path();
     match path {
@@ -71,15 +82,16 @@ pub fn decide<'a>(
         return page(Kind::UnknownHost);
     };
     let elsewhere = |kind, location: &Option<HeaderValue>, else_kind| match location {
-        Some(location) => Decision {
+        Some(location) if !form => Decision {
             answer: Answer::Redirect {
                 kind,
                 status: Status::Found,
                 location: location.clone(),
             },
             visit: None,
+            extended: None,
         },
-        None => page(else_kind),
+        _ => page(else_kind),
     };
     if path == "/" {
         return elsewhere(Kind::RootRedirect, &domain.root, Kind::Root);
@@ -95,6 +107,15 @@ pub fn decide<'a>(
         }
         Lookup::Missing => return page(Kind::Missing),
     };
+    if !found.entry.plan.is_empty() {
+        return Decision {
+            extended: Some((found.entry, host)),
+            ..page(Kind::Missing)
+        };
+    }
+    if form {
+        return page(Kind::BadMethod);
+    }
     let (kind, status, location) = match outcome(&found, table, now_ms) {
         Ok(redirect) => redirect,
         Err(kind) => return page(kind),
@@ -112,17 +133,13 @@ pub fn decide<'a>(
             location,
         },
         visit,
+        extended: None,
     }
 }
 
-/// Where a link leads now, or the page to show.
+/// Whether a link answers at this instant, and what it shows if not.
 #[inline]
-fn outcome(
-    found: &Found<'_>,
-    table: &LinkTable,
-    now_ms: i64,
-) -> Result<(Kind, Status, Bytes), Kind> {
-    let entry = &found.entry;
+pub(crate) fn state(entry: &Entry<'_>, table: &LinkTable, now_ms: i64) -> Result<(), Kind> {
     if table.is_suspended(entry.workspace) {
         return Err(Kind::Suspended);
     }
@@ -133,12 +150,26 @@ fn outcome(
         return Err(Kind::NotStarted);
     }
     if now_ms >= entry.expires_at_ms && entry.expires_at_ms != i64::MAX {
-        if entry.expired_url.is_empty() {
-            return Err(Kind::Expired);
-        }
-        return Ok((Kind::ExpiredRedirect, Status::Found, found.expired_url()));
+        return Err(Kind::Expired);
     }
-    Ok((Kind::Redirect, entry.status, found.destination()))
+    Ok(())
+}
+
+/// Where a link leads now, or the page to show.
+#[inline]
+fn outcome(
+    found: &Found<'_>,
+    table: &LinkTable,
+    now_ms: i64,
+) -> Result<(Kind, Status, Bytes), Kind> {
+    let entry = &found.entry;
+    match state(entry, table, now_ms) {
+        Ok(()) => Ok((Kind::Redirect, entry.status, found.destination())),
+        Err(Kind::Expired) if !entry.expired_url.is_empty() => {
+            Ok((Kind::ExpiredRedirect, Status::Found, found.expired_url()))
+        }
+        Err(kind) => Err(kind),
+    }
 }
 
 #[inline]
@@ -153,6 +184,7 @@ fn visit<'a>(head: &Head<'a>, entry: &Entry<'a>, now_ms: i64, host: &'a HostName
         rule: 0,
         variant: 0,
         scan: false,
+        bot: false,
         client_ip: head.client_ip,
         host: host.as_bytes(),
         slug: entry.slug,
@@ -170,7 +202,7 @@ fn visit<'a>(head: &Head<'a>, entry: &Entry<'a>, now_ms: i64, host: &'a HostName
 }
 
 /// The query of a URL, without `?` and fragment.
-fn query_of(url: &[u8]) -> &[u8] {
+pub(crate) fn query_of(url: &[u8]) -> &[u8] {
     let mut parts = url.splitn(2, |b| *b == b'#');
     let before_fragment = parts.next().unwrap_or_default();
     let mut parts = before_fragment.splitn(2, |b| *b == b'?');

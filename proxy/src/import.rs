@@ -170,6 +170,7 @@ fn visit<'a>(line: &'a Line<'_>, host: &'a str, answered: &'a Answered) -> Visit
         rule: 0,
         variant: 0,
         scan: false,
+        bot: false,
         client_ip: line.ip,
         host: host.as_bytes(),
         slug: answered.slug.as_bytes(),

@@ -1,7 +1,8 @@
 //! The proxy: answers short links from memory and records each visit before its answer leaves.
 //!
 //! Direction inside the crate: `app` → edges (`server`, `feed`, `snapshot`, `ring`, `log`) → core (`handler`, `table`,
-//! `request`, `answer`, `enrich`). The redirect path is synchronous and cannot fail; everything that can wait has
+//! `request`, `answer`, `rules`, `extended`, `gates`,
+//! `pages`, `enrich`). The redirect path is synchronous and cannot fail; everything that can wait has
 //! threads of its own.
 
 pub mod answer;
@@ -10,13 +11,17 @@ pub mod client_ip;
 pub mod config;
 pub mod data_folder;
 pub mod enrich;
+pub mod extended;
 pub mod feed;
+pub mod gates;
 pub mod handler;
 pub mod import;
 pub mod log;
 pub mod metrics;
+pub mod pages;
 pub mod request;
 pub mod ring;
+pub mod rules;
 pub mod salts;
 pub mod server;
 pub mod snapshot;

@@ -127,6 +127,18 @@ pub enum Method {
     Other,
 }
 
+impl Method {
+    /// How this one is counted.
+    #[inline]
+    pub fn of(method: &http::Method) -> Self {
+        match *method {
+            http::Method::GET => Self::Get,
+            http::Method::HEAD => Self::Head,
+            _ => Self::Other,
+        }
+    }
+}
+
 const METHODS: [&str; 3] = ["get", "head", "other"];
 
 /// A count of one thread, handed on to the shared counter now and then: an increment costs no atomic operation and no

@@ -14,6 +14,7 @@
 )]
 
 mod connection;
+mod extended;
 mod watched;
 mod worker;
 
@@ -29,7 +30,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client_ip::Trusted;
 use crate::config::Limits;
+use crate::enrich::Known;
+use crate::gates::Gates;
 use crate::ring;
+use crate::rules::Senses;
 use crate::table::Current;
 
 /// Connections the kernel keeps for us before we accept them.
@@ -47,6 +51,7 @@ struct Shared {
     trusted: Trusted,
     /// Stop accepting, finish what is there.
     drain: CancellationToken,
+    gates: Arc<Gates>,
 }
 
 /// The serving threads.
@@ -70,6 +75,10 @@ pub struct Parts {
     pub table: Current,
     /// One ring a worker: their number is the number of threads.
     pub rings: Vec<ring::Writer>,
+    /// What is known of visitors.
+    pub known: Known,
+    /// What stands before links.
+    pub gates: Arc<Gates>,
 }
 
 impl Server {
@@ -97,6 +106,7 @@ impl Server {
             limits: parts.limits,
             trusted: parts.trusted,
             drain: drain.clone(),
+            gates: parts.gates,
         });
         let mut server = Self {
             addr,
@@ -105,13 +115,14 @@ impl Server {
         };
         let each = listeners.into_iter().zip(outlets).zip(parts.rings);
         for (index, ((listener, inbox), ring)) in each.enumerate() {
-            let (shared, table) = (Arc::clone(&shared), Arc::clone(&parts.table));
+            let shared = Arc::clone(&shared);
+            let seen = (Arc::clone(&parts.table), Senses::new(&parts.known));
             let ended = OnDrop(ended.clone());
             let thread = thread::Builder::new()
                 .name(format!("serve-{index}"))
                 .spawn(move || {
                     let _ended = ended;
-                    worker::run(index, listener, inbox, ring, table, shared);
+                    worker::run(index, listener, inbox, ring, seen, shared);
                 })?;
             server.threads.push(thread);
         }

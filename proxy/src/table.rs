@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use schemas::feed::{GROUPS, Salt, group_of, key_hash};
+use schemas::feed::{CookieKey, GROUPS, Salt, group_of, key_hash};
 use schemas::link::{Entry, EntryError};
 
 pub use assemble::{GroupFacts, Source, check_group};
@@ -36,6 +36,7 @@ pub use groups::GroupSet;
 pub use shared::{Domain, SharedTables};
 
 use self::shard::Shard;
+use crate::pages::Page;
 
 /// Where workers find the newest table.
 pub type Current = Arc<ArcSwap<LinkTable>>;
@@ -104,6 +105,14 @@ pub enum Invalid {
     Domain {
         /// Its id.
         id: u32,
+        /// The rule.
+        why: &'static str,
+    },
+    /// A page that breaks a rule.
+    #[error("page {id}: {why}")]
+    Page {
+        /// Its id.
+        id: u64,
         /// The rule.
         why: &'static str,
     },
@@ -213,6 +222,16 @@ impl LinkTable {
     /// Salts of the visitor hash.
     pub fn salts(&self) -> &Arc<Vec<Salt>> {
         &self.shared.salts
+    }
+
+    /// Keys of the cookies that say a password was given.
+    pub fn cookie_keys(&self) -> &[CookieKey] {
+        &self.shared.cookie_keys
+    }
+
+    /// A shared page.
+    pub fn page(&self, id: u64) -> Option<&Arc<Page>> {
+        self.shared.page(id)
     }
 
     /// What lies beside the links.

@@ -27,6 +27,8 @@ pub struct Visit<'a> {
     pub variant: u16,
     /// It came through the link's QR code.
     pub scan: bool,
+    /// The worker took it for a bot's, and answered so.
+    pub bot: bool,
     /// The visitor's address, `::ffff:` unmapped.
     pub client_ip: IpAddr,
     /// Host asked for: lower case, without port; empty when there was none.

@@ -11,6 +11,7 @@ mod bots;
 mod browser;
 mod crawlers;
 mod platform;
+mod unfurlers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,9 +19,16 @@ use std::sync::Arc;
 use woothee::parser::Parser;
 
 use self::crawlers::Crawlers;
+pub use self::unfurlers::is_unfurler;
 
 /// Verdicts kept in each of two generations. A user agent is at most 1 KiB in the ring, so together at most 16 MiB.
 const CACHED: usize = if cfg!(test) { 64 } else { 8192 };
+
+/// As many for one of several that share the matchers: at most 2 MiB.
+const CACHED_EACH: usize = if cfg!(test) { 64 } else { 1024 };
+
+/// As much of a user agent is looked at as a ring keeps, so that all verdicts on a visit are one.
+const MAX_USER_AGENT_BYTES: usize = 1024;
 
 /// Longest name or version kept, in bytes.
 const MAX_LABEL_BYTES: usize = 64;
@@ -85,7 +93,8 @@ pub struct Agent {
 /// The classifier and its memory.
 #[derive(Debug)]
 pub struct Agents {
-    crawlers: Crawlers,
+    crawlers: Arc<Crawlers>,
+    cached: usize,
     recent: HashMap<Box<[u8]>, Arc<Agent>>,
     older: HashMap<Box<[u8]>, Arc<Agent>>,
 }
@@ -97,14 +106,26 @@ impl Agents {
     /// The built-in crawler list is broken.
     pub fn new() -> anyhow::Result<Self> {
         Ok(Self {
-            crawlers: Crawlers::new()?,
+            crawlers: Arc::new(Crawlers::new()?),
+            cached: CACHED,
             recent: HashMap::new(),
             older: HashMap::new(),
         })
     }
 
+    /// Another one that shares the matchers and has a small memory of its own: for a serving thread.
+    pub fn another(&self) -> Self {
+        Self {
+            crawlers: Arc::clone(&self.crawlers),
+            cached: CACHED_EACH,
+            recent: HashMap::new(),
+            older: HashMap::new(),
+        }
+    }
+
     /// What `user_agent` says.
     pub fn of(&mut self, user_agent: &[u8]) -> Arc<Agent> {
+        let user_agent = user_agent.get(..MAX_USER_AGENT_BYTES).unwrap_or(user_agent);
         if let Some(agent) = self.recent.get(user_agent) {
             return Arc::clone(agent);
         }
@@ -112,7 +133,7 @@ impl Agents {
             Some(agent) => agent,
             None => Arc::new(self.judge(&String::from_utf8_lossy(user_agent))),
         };
-        if self.recent.len() >= CACHED {
+        if self.recent.len() >= self.cached {
             self.older = std::mem::take(&mut self.recent);
         }
         self.recent.insert(user_agent.into(), Arc::clone(&agent));

@@ -8,7 +8,7 @@ use schemas::feed::Salt;
 use schemas::slug::MAX_SLUG_BYTES;
 
 use super::agent::Agents;
-use super::geo::Geo;
+use super::geo::{Databases, Geo};
 use super::language;
 use super::query::Utm;
 use super::referrer::Referrer;
@@ -57,6 +57,15 @@ pub(crate) struct Tally {
     pub(crate) no_salt: u64,
 }
 
+/// What is known about visitors, to be shared with serving threads.
+#[derive(Debug)]
+pub struct Known {
+    /// Where addresses are.
+    pub geo: Databases,
+    /// What user agents say.
+    pub agents: Agents,
+}
+
 /// Makes records of visits.
 #[derive(Debug)]
 pub(crate) struct Clicks {
@@ -82,6 +91,14 @@ impl Clicks {
             unique_period,
             tally: Tally::default(),
         })
+    }
+
+    /// What serving threads ask about visitors too.
+    pub(crate) fn known(&self) -> Known {
+        Known {
+            geo: self.geo.databases(),
+            agents: self.agents.another(),
+        }
     }
 
     /// The record of the visit at `position`. Without a salt for its time, it has no visitor.
@@ -111,6 +128,8 @@ impl Clicks {
         let (bot_reason, bot_name) = match &agent.bot {
             Some(bot) => (bot.reason, bot.name.clone()),
             None if is_prefetch(visit.purpose) => ("prefetch", String::new()),
+            // Answered as one by an earlier version, whose verdict counts.
+            None if visit.bot => ("answered-as-bot", String::new()),
             None => ("", String::new()),
         };
         self.tally.clicks += 1;
@@ -159,7 +178,7 @@ impl Clicks {
 }
 
 /// Whether a browser says that nobody is looking yet: `prefetch`, `prerender`, `preview` in any of the three headers.
-fn is_prefetch(purpose: &[u8]) -> bool {
+pub(crate) fn is_prefetch(purpose: &[u8]) -> bool {
     let purpose = purpose.to_ascii_lowercase();
     [&b"prefetch"[..], b"prerender", b"preview"]
         .iter()
@@ -189,6 +208,7 @@ mod tests {
             rule: 1,
             variant: 2,
             scan: true,
+            bot: false,
             client_ip: [192, 0, 2, 7].into(),
             host: b"example.com",
             slug: b"a/b",

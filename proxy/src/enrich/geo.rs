@@ -5,6 +5,9 @@
 //! (`country_code`, as DB-IP's and other free files have them) and GeoIP2's nested ones. Decoding one as the other gives
 //! nothing rather than an error, so each file's layout is found out by trying.
 //!
+//! [`Geo`] reads the files and belongs to the enricher; [`Databases`] is what it has read, shared with the serving threads,
+//! which take nothing but a reference.
+//!
 //! Nothing is ever downloaded here.
 
 use std::fs;
@@ -12,7 +15,10 @@ use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use maxminddb::Reader;
 use serde::Deserialize;
 
@@ -37,14 +43,21 @@ pub struct Place {
 #[derive(Debug)]
 pub struct Geo {
     files: Vec<GeoFile>,
-    errors: u64,
+    databases: Databases,
+}
+
+/// The databases as they were read last. Clones show the same.
+#[derive(Debug, Clone, Default)]
+pub struct Databases {
+    current: Arc<ArcSwap<Vec<Arc<Database>>>>,
+    errors: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
 struct GeoFile {
     path: PathBuf,
     stamp: Option<Stamp>,
-    database: Option<Database>,
+    database: Option<Arc<Database>>,
     problem: Option<String>,
 }
 
@@ -60,14 +73,14 @@ struct Stamp {
 #[derive(Debug)]
 struct Database {
     reader: Reader<Vec<u8>>,
-    layout: Option<Layout>,
+    /// One of the constants below.
+    layout: AtomicU8,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layout {
-    Flat,
-    Nested,
-}
+/// Not found out yet.
+const UNKNOWN: u8 = 0;
+const FLAT: u8 = 1;
+const NESTED: u8 = 2;
 
 #[derive(Deserialize)]
 struct Flat<'a> {
@@ -119,7 +132,10 @@ impl Geo {
                 problem: Some("not read yet".to_owned()),
             })
             .collect();
-        Self { files, errors: 0 }
+        Self {
+            files,
+            databases: Databases::default(),
+        }
     }
 
     /// Reads what has changed since the last time. Returns whether anything was tried.
@@ -127,6 +143,10 @@ impl Geo {
         let mut tried = false;
         for file in &mut self.files {
             tried |= file.refresh();
+        }
+        if tried {
+            let read = self.files.iter().filter_map(|f| f.database.clone());
+            self.databases.current.store(Arc::new(read.collect()));
         }
         tried
     }
@@ -143,20 +163,31 @@ impl Geo {
 
     /// Look-ups so far that failed on damaged data.
     pub fn errors(&self) -> u64 {
-        self.errors
+        self.databases.errors.load(Ordering::Relaxed)
     }
 
     /// Where `ip` is, as the first database says that knows its country.
-    pub fn place(&mut self, ip: IpAddr) -> Place {
+    pub fn place(&self, ip: IpAddr) -> Place {
+        self.databases.place(ip)
+    }
+
+    /// What has been read, now and from now on.
+    pub fn databases(&self) -> Databases {
+        self.databases.clone()
+    }
+}
+
+impl Databases {
+    /// Where `ip` is, as the first database says that knows its country. Never waits.
+    pub fn place(&self, ip: IpAddr) -> Place {
         let ip = ip.to_canonical();
-        for file in &mut self.files {
-            let Some(database) = &mut file.database else {
-                continue;
-            };
+        for database in self.current.load().iter() {
             match database.place(ip) {
                 Ok(Some(place)) => return place,
                 Ok(None) => {}
-                Err(_) => self.errors += 1,
+                Err(_) => {
+                    self.errors.fetch_add(1, Ordering::Relaxed);
+                }
             }
         }
         Place::default()
@@ -179,7 +210,7 @@ impl GeoFile {
         self.stamp = Some(stamp);
         match Database::read(&self.path, stamp.length) {
             Ok(database) => {
-                self.database = Some(database);
+                self.database = Some(Arc::new(database));
                 self.problem = None;
             }
             Err(problem) => self.problem = Some(problem),
@@ -209,11 +240,11 @@ impl Database {
         let reader = Reader::from_source(bytes).map_err(|e| format!("no geo database: {e}"))?;
         Ok(Self {
             reader,
-            layout: None,
+            layout: AtomicU8::new(UNKNOWN),
         })
     }
 
-    fn place(&mut self, ip: IpAddr) -> Result<Option<Place>, maxminddb::MaxMindDbError> {
+    fn place(&self, ip: IpAddr) -> Result<Option<Place>, maxminddb::MaxMindDbError> {
         if ip.is_ipv6() && self.reader.metadata().ip_version == 4 {
             return Ok(None);
         }
@@ -235,17 +266,17 @@ impl Database {
                 place(n.country?.iso_code, region.as_deref(), city.as_deref())
             }))
         };
-        match self.layout {
-            Some(Layout::Flat) => flat(),
-            Some(Layout::Nested) => nested(),
-            None => {
+        match self.layout.load(Ordering::Relaxed) {
+            FLAT => flat(),
+            NESTED => nested(),
+            _ => {
                 if let Ok(Some(place)) = flat() {
-                    self.layout = Some(Layout::Flat);
+                    self.layout.store(FLAT, Ordering::Relaxed);
                     return Ok(Some(place));
                 }
                 let place = nested()?;
                 if place.is_some() {
-                    self.layout = Some(Layout::Nested);
+                    self.layout.store(NESTED, Ordering::Relaxed);
                 }
                 Ok(place)
             }

@@ -6,22 +6,31 @@ const MAX_SUBTAG_BYTES: usize = 8;
 /// The primary subtag of the entry with the highest weight, lower case; the first one of several; empty when there is
 /// none. `*` and entries of weight 0 say nothing about a preference.
 pub(super) fn preferred(header: &[u8]) -> String {
+    String::from_utf8_lossy(primary(preferred_tag(header))).to_ascii_lowercase()
+}
+
+/// The tag of that entry, as sent: its primary subtag is legal, what follows is whatever was sent.
+pub(crate) fn preferred_tag(header: &[u8]) -> &[u8] {
     let mut best: (u16, &[u8]) = (0, &[]);
     for entry in header.split(|b| *b == b',') {
         let mut parts = entry.split(|b| *b == b';').map(<[u8]>::trim_ascii);
         let tag = parts.next().unwrap_or_default();
-        let primary = tag
-            .split(|b| matches!(b, b'-' | b'_'))
-            .next()
-            .unwrap_or_default();
-        let legal = (2..=MAX_SUBTAG_BYTES).contains(&primary.len())
-            && primary.iter().all(u8::is_ascii_alphabetic);
+        let subtag = primary(tag);
+        let legal = (2..=MAX_SUBTAG_BYTES).contains(&subtag.len())
+            && subtag.iter().all(u8::is_ascii_alphabetic);
         let weight = parts.find_map(weight).unwrap_or(1000);
         if legal && weight > best.0 {
-            best = (weight, primary);
+            best = (weight, tag);
         }
     }
-    String::from_utf8_lossy(best.1).to_ascii_lowercase()
+    best.1
+}
+
+/// The primary subtag of a tag.
+pub(crate) fn primary(tag: &[u8]) -> &[u8] {
+    tag.split(|b| matches!(b, b'-' | b'_'))
+        .next()
+        .unwrap_or_default()
 }
 
 /// `q=0.5` as thousandths; `None` for another parameter, 0 for a weight that is none.

@@ -24,7 +24,7 @@ pub(super) fn cut(text: &mut String, limit: usize) {
 }
 
 /// Decodes `%XX` and `+` of a query's name or value; anything that is no such escape stays as it is.
-pub(super) fn form_decoded(bytes: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn form_decoded(bytes: &[u8]) -> Cow<'_, [u8]> {
     if !bytes.iter().any(|b| matches!(b, b'%' | b'+')) {
         return Cow::Borrowed(bytes);
     }

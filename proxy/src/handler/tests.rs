@@ -248,6 +248,7 @@ fn a_visit_carries_what_a_click_needs() {
         rule: 0,
         variant: 0,
         scan: false,
+        bot: false,
         client_ip: IpAddr::from([1, 2, 3, 4]),
         host: b"one.test",
         slug: b"a",

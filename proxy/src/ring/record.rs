@@ -28,6 +28,7 @@ const MAX_ACCEPT_LANGUAGE: usize = 256;
 const MAX_PURPOSE: usize = 64;
 
 const SCAN: u8 = 1;
+const BOT: u8 = 2;
 
 const FIXED: usize = 8 + 8 + 8 + 4 + 2 + 2 + 2 + 1 + 1 + 16;
 const TEXTS: usize = 8;
@@ -75,7 +76,7 @@ pub(super) fn encode(visit: &Visit<'_>, out: &mut [u8]) {
         IpAddr::V4(v4) => v4.to_ipv6_mapped(),
         IpAddr::V6(v6) => v6,
     };
-    let flags = if visit.scan { SCAN } else { 0 };
+    let flags = if visit.scan { SCAN } else { 0 } | if visit.bot { BOT } else { 0 };
     let texts = texts(visit);
     let mut out = put(out, &visit.time_ms.to_le_bytes());
     out = put(out, &visit.link.to_le_bytes());
@@ -135,6 +136,7 @@ pub(super) fn decode(payload: &[u8]) -> Option<Visit<'_>> {
         rule,
         variant,
         scan: flags & SCAN != 0,
+        bot: flags & BOT != 0,
         client_ip: IpAddr::V6(Ipv6Addr::from(ip)).to_canonical(),
         host,
         slug,

@@ -22,6 +22,7 @@ fn visit(text: &[u8]) -> Visit<'_> {
         rule: 1,
         variant: 2,
         scan: true,
+        bot: false,
         client_ip: IpAddr::from([192, 0, 2, 7]),
         host: b"example.com",
         slug: text,

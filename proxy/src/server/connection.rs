@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::CONNECTION;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -22,9 +22,11 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::extended;
 use super::watched::{Activity, Watched};
 use super::worker::Worker;
 use crate::client_ip::client_ip;
+use crate::extended::Asked;
 use crate::handler::decide;
 use crate::metrics::{self, Closed};
 use crate::request::{Head, HostName};
@@ -231,21 +233,31 @@ impl Service<Request<Incoming>> for Visitor {
         };
         let mut host = HostName::new();
         let table = self.worker.table.load();
-        let decision = decide(&head, &table, unix_ms(), &mut host);
-        if let Some(visit) = &decision.visit {
-            self.worker.record(visit);
-        }
-        let method = if parts.method == Method::GET {
-            metrics::Method::Get
-        } else if parts.method == Method::HEAD {
-            metrics::Method::Head
-        } else {
-            metrics::Method::Other
+        let now_ms = unix_ms();
+        let decision = decide(&head, &table, now_ms, &mut host);
+        let mut response = match decision.extended {
+            Some((entry, host)) => {
+                let asked = Asked {
+                    head,
+                    table: &table,
+                    now_ms,
+                    host,
+                    senses: &self.worker.senses,
+                    gates: &self.worker.shared.gates,
+                };
+                extended::answer(&self.worker, &asked, entry)
+            }
+            None => {
+                if let Some(visit) = &decision.visit {
+                    self.worker.record(visit);
+                }
+                let answer = decision.answer;
+                let method = metrics::Method::of(&parts.method);
+                self.worker.metrics.answered(answer.kind(), method);
+                drop(table);
+                answer.into_response(parts.headers)
+            }
         };
-        let answer = decision.answer;
-        self.worker.metrics.answered(answer.kind(), method);
-        drop(table);
-        let mut response = answer.into_response(parts.headers);
         if self.worker.is_draining() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);

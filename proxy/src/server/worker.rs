@@ -19,6 +19,7 @@ use super::Shared;
 use super::connection::Connection;
 use crate::metrics::{self, Closed};
 use crate::ring;
+use crate::rules::Senses;
 use crate::table::Current;
 use crate::visit::Visit;
 
@@ -39,6 +40,7 @@ pub(super) struct Worker {
     index: usize,
     pub(super) shared: Arc<Shared>,
     pub(super) table: Current,
+    pub(super) senses: Senses,
     ring: RefCell<ring::Writer>,
     pub(super) metrics: metrics::Worker,
     draining: Cell<bool>,
@@ -173,7 +175,7 @@ pub(super) fn run(
     listener: TcpListener,
     inbox: UnboundedReceiver<(std::net::TcpStream, SocketAddr)>,
     ring: ring::Writer,
-    table: Current,
+    (table, senses): (Current, Senses),
     shared: Arc<Shared>,
 ) {
     let runtime = Builder::new_current_thread()
@@ -191,6 +193,7 @@ pub(super) fn run(
         index,
         shared,
         table,
+        senses,
         ring: RefCell::new(ring),
         metrics: metrics::Worker::new(),
         draining: Cell::new(false),

@@ -1,15 +1,16 @@
-//! What many links share: domains, suspended workspaces, salts. Small, so a change of any copies it.
+//! What many links share: domains, suspended workspaces, salts, cookie keys, pages. Small, so a change of any copies it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use http::HeaderValue;
-use schemas::feed::{self, Salt};
+use schemas::feed::{self, CookieKey, Salt};
 use schemas::host::Host;
 use schemas::link::MAX_DESTINATION_BYTES;
 
 use super::Invalid;
+use crate::pages::Page;
 
 /// A domain's facts, ready to be written into answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub struct Domain {
     pub is_default: bool,
 }
 
-/// Domains, suspended workspaces, salts.
+/// Domains, suspended workspaces, salts, cookie keys, pages.
 #[derive(Default)]
 pub struct SharedTables {
     domains: HashMap<u32, Arc<Domain>, RandomState>,
@@ -36,6 +37,9 @@ pub struct SharedTables {
     default: Option<Arc<Domain>>,
     suspended: HashSet<u64, RandomState>,
     pub(super) salts: Arc<Vec<Salt>>,
+    pub(super) cookie_keys: Arc<Vec<CookieKey>>,
+    /// Copied only by a message that touches them: there may be many thousands.
+    pages: Arc<HashMap<u64, Arc<Page>, RandomState>>,
 }
 
 impl std::fmt::Debug for SharedTables {
@@ -45,6 +49,7 @@ impl std::fmt::Debug for SharedTables {
             .field("domains", &self.domains.len())
             .field("suspended", &self.suspended.len())
             .field("salts", &self.salts.len())
+            .field("pages", &self.pages.len())
             .finish_non_exhaustive()
     }
 }
@@ -66,6 +71,15 @@ impl SharedTables {
         !self.suspended.is_empty() && self.suspended.contains(&workspace)
     }
 
+    pub(super) fn page(&self, id: u64) -> Option<&Arc<Page>> {
+        self.pages.get(&id)
+    }
+
+    /// All pages, in no order.
+    pub fn pages(&self) -> impl Iterator<Item = &Arc<Page>> {
+        self.pages.values()
+    }
+
     /// Number of domains.
     pub fn domains(&self) -> usize {
         self.domains.len()
@@ -74,7 +88,7 @@ impl SharedTables {
     /// These tables after a message.
     ///
     /// # Errors
-    /// The first domain that breaks a rule.
+    /// The first domain or page that breaks a rule.
     pub fn apply(&self, message: &feed::Shared) -> Result<Self, Invalid> {
         let mut domains = self.domains.clone();
         for id in &message.domain_delete {
@@ -112,6 +126,22 @@ impl SharedTables {
             Some(salts) => Arc::new(salts.salt.clone()),
             None => Arc::clone(&self.salts),
         };
+        let cookie_keys = match &message.cookie_keys {
+            Some(keys) => Arc::new(keys.key.clone()),
+            None => Arc::clone(&self.cookie_keys),
+        };
+        let mut pages = Arc::clone(&self.pages);
+        if !message.page.is_empty() || !message.page_delete.is_empty() {
+            let mut changed = (*pages).clone();
+            for id in &message.page_delete {
+                changed.remove(id);
+            }
+            for page in &message.page {
+                let read = Page::read(page).map_err(|why| Invalid::Page { id: page.id, why })?;
+                changed.insert(page.id, Arc::new(read));
+            }
+            pages = Arc::new(changed);
+        }
         let default = default.cloned();
         Ok(Self {
             domains,
@@ -119,6 +149,8 @@ impl SharedTables {
             default,
             suspended,
             salts,
+            cookie_keys,
+            pages,
         })
     }
 
@@ -150,7 +182,11 @@ impl SharedTables {
             salts: Some(feed::Salts {
                 salt: self.salts.to_vec(),
             }),
-            ..feed::Shared::default()
+            page: self.pages.iter().map(|(id, p)| p.to_message(*id)).collect(),
+            page_delete: Vec::new(),
+            cookie_keys: Some(feed::CookieKeys {
+                key: self.cookie_keys.to_vec(),
+            }),
         }
     }
 }

@@ -84,7 +84,7 @@ fn config(data: &Path, rings: &Path) -> Config {
 
 fn start(config: &Config) -> (Enricher, Vec<Writer>, Health) {
     let health = Health::new();
-    let (enricher, writers) = Enricher::start(config, proxy::salts::none(), &health).unwrap();
+    let (enricher, writers, _) = Enricher::start(config, proxy::salts::none(), &health).unwrap();
     (enricher, writers, health)
 }
 
@@ -102,6 +102,7 @@ fn visit(slug: &str) -> Visit<'_> {
         rule: 0,
         variant: 0,
         scan: false,
+        bot: false,
         client_ip: [192, 0, 2, 7].into(),
         host: b"example.com",
         slug: slug.as_bytes(),

@@ -1,0 +1,543 @@
+//! Requests for links with a plan, one line a case.
+
+use http::{HeaderMap, Uri, Version};
+use http_body_util::BodyExt as _;
+use schemas::feed::{self, Change};
+use schemas::link::plan::{
+    Beyond, Body, ClickLimit, Condition, Content, LinkKey, Matches, Password, Pick, Plan, Preview,
+    Rule, Target as Planned, Test, Variant, Variants,
+};
+
+use super::*;
+use crate::enrich::{Agents, Databases, Known};
+use crate::table::{GroupSet, SharedTables, Source};
+
+const NOW: i64 = 1_700_000_000_000;
+const PHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1";
+const DESKTOP: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
+const UNFURLER: &str = "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)";
+
+thread_local! {
+    static SENSES: Senses = Senses::new(&Known {
+        geo: Databases::default(),
+        agents: Agents::new().expect("matchers"),
+    });
+}
+
+fn redirect(url: &str) -> Planned {
+    Planned::Redirect {
+        url: url.to_owned(),
+        utm: false,
+    }
+}
+
+fn page(page: u64, destination: &str) -> Option<Planned> {
+    Some(Planned::Page {
+        page,
+        destination: destination.to_owned(),
+        utm: false,
+    })
+}
+
+fn to_link(slug: &str) -> LinkKey {
+    LinkKey {
+        domain: 1,
+        slug: slug.to_owned(),
+    }
+}
+
+/// Slug and plan of each link; ids count from 1. Destinations are `https://dest.test/<slug>?own=1`.
+fn links() -> Vec<(&'static str, Plan)> {
+    let picks = |slugs: &[&str]| {
+        let pick = |slug: &&str| Pick {
+            weight: 1,
+            link: to_link(slug),
+        };
+        Some(Planned::Pick(slugs.iter().map(pick).collect()))
+    };
+    let ruled = Plan {
+        rules: vec![Rule {
+            matches: Matches::All,
+            conditions: vec![Condition {
+                negated: false,
+                test: Test::QueryPresent("r".to_owned()),
+            }],
+            target: redirect("https://rule.test/?r=own"),
+        }],
+        variants: Some(Variants {
+            list: vec![Variant {
+                weight: 1,
+                target: redirect("https://variant.test/"),
+            }],
+            ends_at_ms: i64::MAX,
+            winner: 0,
+        }),
+        pass_query: true,
+        ..Plan::default()
+    };
+    let of = |target| Plan {
+        target,
+        ..Plan::default()
+    };
+    vec![
+        ("plain", Plan::default()),
+        ("ruled", ruled),
+        ("splash", of(page(1, ""))),
+        ("other-splash", of(page(1, "https://x.test/'"))),
+        ("no-splash", of(page(99, ""))),
+        ("fetched", of(page(3, ""))),
+        (
+            "gone",
+            Plan {
+                expired_page: Some(2),
+                scan: true,
+                ..Plan::default()
+            },
+        ),
+        (
+            "app",
+            Plan {
+                apple: Some("myapp://x".to_owned()),
+                google: Some("https://play.test/".to_owned()),
+                ..Plan::default()
+            },
+        ),
+        (
+            "script",
+            Plan {
+                apple: Some("javascript:alert(1)".to_owned()),
+                ..Plan::default()
+            },
+        ),
+        (
+            "card",
+            Plan {
+                preview: Some(Preview {
+                    title: "T<".to_owned(),
+                    ..Preview::default()
+                }),
+                ..Plan::default()
+            },
+        ),
+        (
+            "qr/x",
+            Plan {
+                target: Some(Planned::Link(to_link("ruled"))),
+                scan: true,
+                ..Plan::default()
+            },
+        ),
+        (
+            "r/x",
+            of(picks(&["plain", "ruled", "off", "locked", "nowhere"])),
+        ),
+        ("r/dead", of(picks(&["off", "nowhere"]))),
+        ("twice", of(Some(Planned::Link(to_link("qr/x"))))),
+        ("lost", of(Some(Planned::Link(to_link("nowhere"))))),
+        (
+            "locked",
+            Plan {
+                password: Some(Password {
+                    version: 1,
+                    phc: "$x".to_owned(),
+                }),
+                ..Plan::default()
+            },
+        ),
+        (
+            "limited",
+            Plan {
+                click_limit: Some(ClickLimit {
+                    max: 5,
+                    beyond: Beyond::Expired,
+                }),
+                ..Plan::default()
+            },
+        ),
+        (
+            "body",
+            Plan {
+                target: Some(Planned::Body(Body {
+                    content: Content::Inline(b"{}".to_vec()),
+                    content_type: "application/json".to_owned(),
+                    disposition: String::new(),
+                    csp: String::new(),
+                    max_age_s: 60,
+                })),
+                uncounted: true,
+                ..Plan::default()
+            },
+        ),
+        (
+            "off",
+            Plan {
+                scan: true,
+                ..Plan::default()
+            },
+        ),
+    ]
+}
+
+fn table() -> LinkTable {
+    let encoded = (1..).zip(links()).map(|(id, (slug, plan))| {
+        let plan = plan.encode().expect("legal");
+        let destination = format!("https://dest.test/{slug}?own=1");
+        let entry = Entry {
+            domain: 1,
+            slug: slug.as_bytes(),
+            destination: destination.as_bytes(),
+            link: id,
+            workspace: 7,
+            status: Status::PermanentRedirect,
+            disabled: slug == "off",
+            utm: false,
+            starts_at_ms: i64::MIN,
+            expires_at_ms: if slug == "gone" { NOW } else { i64::MAX },
+            expired_url: b"",
+            plan: &plan,
+        };
+        let mut bytes = Vec::new();
+        entry.encode(&mut bytes).expect("legal");
+        bytes.into()
+    });
+    let page = |id, body: &'static [u8]| feed::Page {
+        id,
+        status: 200,
+        content_type: "text/html".to_owned(),
+        csp: "default-src 'self'".to_owned(),
+        body: body.into(),
+        ..feed::Page::default()
+    };
+    let change = Change {
+        seq: 1,
+        change: vec![0; 16].into(),
+        upsert: encoded.collect(),
+        shared: Some(feed::Shared {
+            domain: vec![feed::Domain {
+                id: 1,
+                host: "one.test".to_owned(),
+                live: true,
+                ..feed::Domain::default()
+            }],
+            page: vec![
+                page(1, b"<a href='\0d'>"),
+                page(2, b"over"),
+                feed::Page {
+                    blob: vec![1; 32].into(),
+                    blob_size: 9,
+                    ..page(3, b"")
+                },
+            ],
+            ..feed::Shared::default()
+        }),
+        ..Change::default()
+    };
+    let empty = LinkTable::empty();
+    empty
+        .assemble(
+            empty.version(),
+            SharedTables::default(),
+            empty.sums().into(),
+            0,
+            GroupSet::none(),
+            |_| Source::Keep,
+        )
+        .expect("empty")
+        .apply(&change)
+        .expect("legal")
+}
+
+/// Answers `METHOD target` of a visitor with this user agent and these headers: status, location or body, and the visits
+/// as `link outcome rule/variant flags`.
+fn answer(request: &str, agent: &str, more: &[(&'static str, &str)]) -> (Response, String) {
+    let table = table();
+    let (method, target) = request.split_once(' ').expect("method");
+    let uri: Uri = target.parse().expect("target");
+    let method: Method = method.parse().expect("method");
+    let mut headers = HeaderMap::new();
+    headers.insert("host", "one.test".parse().expect("value"));
+    headers.insert("user-agent", agent.parse().expect("value"));
+    for (name, value) in more {
+        headers.insert(*name, value.parse().expect("value"));
+    }
+    let head = Head {
+        method: &method,
+        uri: &uri,
+        version: Version::HTTP_11,
+        headers: &headers,
+        client_ip: [192, 0, 2, 1].into(),
+    };
+    let mut name = HostName::new();
+    let decision = crate::handler::decide(&head, &table, NOW, &mut name);
+    assert!(decision.visit.is_none() || decision.extended.is_none());
+    let Some((entry, host)) = decision.extended else {
+        let visit = decision
+            .visit
+            .map_or(String::new(), |v| format!("{} plain", v.link));
+        return (decision.answer.into_response(HeaderMap::new()), visit);
+    };
+    let gates = Gates::default();
+    SENSES.with(|senses| {
+        let asked = Asked {
+            head,
+            table: &table,
+            now_ms: NOW,
+            host,
+            senses,
+            gates: &gates,
+        };
+        match decide(&asked, entry, &mut Granted::default()) {
+            Decided::Answer(answered) => {
+                let show = |v: &Visit<'_>| {
+                    let flags = [(v.scan, " scan"), (v.bot, " bot")];
+                    let flags: String = flags.iter().filter(|f| f.0).map(|f| f.1).collect();
+                    let slug = String::from_utf8_lossy(v.slug);
+                    assert_eq!(links().get(v.link as usize - 1).map(|l| l.0), Some(&*slug));
+                    let outcome = v
+                        .outcome
+                        .as_str_name()
+                        .trim_start_matches("OUTCOME_")
+                        .to_lowercase();
+                    format!(
+                        "{slug} {outcome} {} {}/{}{flags}",
+                        v.status, v.rule, v.variant
+                    )
+                };
+                let visits: Vec<_> = answered.visits.iter().flatten().map(show).collect();
+                (answered.response, visits.join(", "))
+            }
+            Decided::Wait(wait) => panic!("{wait:?}"),
+        }
+    })
+}
+
+fn text(response: Response) -> String {
+    let body = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("runtime")
+        .block_on(response.into_body().collect())
+        .expect("infallible");
+    String::from_utf8(body.to_bytes().to_vec()).expect("text")
+}
+
+#[track_caller]
+fn check_as(agent: &str, request: &str, expected: &str, visits: &str) {
+    let (response, got) = answer(request, agent, &[]);
+    let status = response.status().as_u16();
+    let shown = match response.headers().get("location") {
+        Some(location) => location.to_str().expect("text").to_owned(),
+        None => text(response),
+    };
+    let shown = format!("{status} {shown}");
+    assert!(
+        shown == expected
+            || expected.ends_with('…')
+                && shown.contains(
+                    expected
+                        .trim_end_matches('…')
+                        .split_once(' ')
+                        .expect("status")
+                        .1
+                )
+                && shown.starts_with(&expected[..3]),
+        "{request}: {shown}, not {expected}"
+    );
+    assert_eq!(got, visits, "{request}");
+}
+
+#[track_caller]
+fn check(request: &str, expected: &str, visits: &str) {
+    check_as(DESKTOP, request, expected, visits);
+}
+
+#[test]
+fn rules_variants_and_queries() {
+    check(
+        "GET /plain?x=1",
+        "308 https://dest.test/plain?own=1",
+        "1 plain",
+    );
+    check(
+        "GET /ruled",
+        "308 https://variant.test/",
+        "ruled redirect 308 0/1",
+    );
+    check(
+        "GET /ruled?x=1",
+        "308 https://variant.test/?x=1",
+        "ruled redirect 308 0/1",
+    );
+    check(
+        "GET /ruled?r=2&x=1",
+        "308 https://rule.test/?r=own&x=1",
+        "ruled redirect 308 1/0",
+    );
+    check("HEAD /ruled?r", "308 https://rule.test/?r=own", "");
+    check("POST /ruled", "405 Only for reading…", "");
+    check("POST /plain", "405 Only for reading…", "");
+    check("POST /nowhere", "405 Only for reading…", "");
+    check("GET /off", "404 This link is not active…", "");
+}
+
+#[test]
+fn pages_and_bodies() {
+    check(
+        "GET /splash",
+        "200 <a href='https://dest.test/splash?own=1'>",
+        "splash page 200 0/0",
+    );
+    check(
+        "HEAD /splash",
+        "200 <a href='https://dest.test/splash?own=1'>",
+        "",
+    );
+    check(
+        "GET /other-splash",
+        "200 <a href='https://x.test/&#39;'>",
+        "other-splash page 200 0/0",
+    );
+    // A deleted page: the link goes on without it.
+    check(
+        "GET /no-splash",
+        "308 https://dest.test/no-splash?own=1",
+        "no-splash redirect 308 0/0",
+    );
+    check("GET /fetched", "503 still being fetched…", "");
+    check("GET /gone", "410 over", "");
+    check("GET /body", "200 {}", "");
+    let (response, _) = answer("GET /splash", DESKTOP, &[]);
+    let header = |name: &str| {
+        response
+            .headers()
+            .get(name)
+            .map(|v| v.to_str().expect("text").to_owned())
+    };
+    assert_eq!(
+        header("content-security-policy").as_deref(),
+        Some("default-src 'self'")
+    );
+    assert_eq!(
+        header("cache-control").as_deref(),
+        Some("private, no-store")
+    );
+    assert_eq!(header("x-content-type-options").as_deref(), Some("nosniff"));
+    let (response, _) = answer("GET /body", DESKTOP, &[]);
+    assert_eq!(response.headers()["cache-control"], "public, max-age=60");
+    assert!(
+        response.headers()["content-security-policy"]
+            .to_str()
+            .expect("text")
+            .contains("sandbox")
+    );
+    let etag = response.headers()["etag"]
+        .to_str()
+        .expect("text")
+        .to_owned();
+    for (sent, status) in [
+        (etag.clone(), 304),
+        (format!("W/{etag}, \"x\""), 304),
+        ("*".to_owned(), 304),
+        ("\"x\"".to_owned(), 200),
+        ("x".to_owned(), 200),
+    ] {
+        let (response, _) = answer("GET /body", DESKTOP, &[("if-none-match", &sent)]);
+        assert_eq!(response.status(), status, "{sent}");
+        assert_eq!(text(response).is_empty(), status == 304);
+    }
+    let (response, _) = answer("GET /fetched", DESKTOP, &[("accept", "application/json")]);
+    assert_eq!(response.headers()["retry-after"], "5");
+    assert!(text(response).contains("\"error\":\"body_missing\""));
+}
+
+#[test]
+fn apps_and_cards() {
+    check_as(
+        PHONE,
+        "GET /app",
+        "200 href=\"myapp://x\"…",
+        "app page 200 0/0",
+    );
+    check_as(
+        PHONE,
+        "GET /script",
+        "308 https://dest.test/script?own=1",
+        "script redirect 308 0/0",
+    );
+    check(
+        "GET /app",
+        "308 https://dest.test/app?own=1",
+        "app redirect 308 0/0",
+    );
+    let android = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36";
+    check_as(
+        android,
+        "GET /app",
+        "302 https://play.test/",
+        "app redirect 302 0/0",
+    );
+    check_as(
+        UNFURLER,
+        "GET /card",
+        "200 <meta property=\"og:title\" content=\"T&lt;\">…",
+        "card page 200 0/0 bot",
+    );
+    check_as(UNFURLER, "HEAD /card", "200 og:title…", "");
+    check(
+        "GET /card",
+        "308 https://dest.test/card?own=1",
+        "card redirect 308 0/0",
+    );
+    // A person's browser inside such an app, and a bot of another kind.
+    for agent in [&format!("{PHONE} [FBAN/FBIOS;FBAV/450]"), "curl/8"] {
+        check_as(
+            agent,
+            "GET /card",
+            "308 https://dest.test/card?own=1",
+            "card redirect 308 0/0",
+        );
+    }
+    check_as(
+        UNFURLER,
+        "GET /app",
+        "308 https://dest.test/app?own=1",
+        "app redirect 308 0/0",
+    );
+}
+
+#[test]
+fn one_hop_counts_for_both_links() {
+    check(
+        "GET /qr/x?r",
+        "308 https://rule.test/?r=own",
+        "ruled redirect 308 1/0 scan, qr/x hop 308 0/0 scan",
+    );
+    check("HEAD /qr/x", "308 https://variant.test/", "");
+    check("GET /twice", "404 no such link…", "");
+    check("GET /lost", "404 no such link…", "");
+    check("GET /r/dead", "404 not active…", "");
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..10 {
+        let (response, visits) = answer("GET /r/x", DESKTOP, &[]);
+        assert_eq!(response.status(), 308);
+        seen.insert(visits);
+    }
+    // Neither the one that is off, nor the one with a password, nor the one that is not there.
+    assert_eq!(
+        Vec::from_iter(seen),
+        [
+            "plain redirect 308 0/0, r/x hop 308 0/0",
+            "ruled redirect 308 0/1, r/x hop 308 0/0"
+        ]
+    );
+}
+
+#[test]
+fn gates_stay_shut() {
+    check("GET /locked", "200 <form method=\"post\">…", "");
+    check("HEAD /locked", "200 <form method=\"post\">…", "");
+    let (response, _) = answer("GET /locked", DESKTOP, &[("cookie", "signpost_open=1.00")]);
+    assert!(response.headers().get("location").is_none());
+    let (response, _) = answer("GET /locked", DESKTOP, &[("accept", "application/json")]);
+    assert_eq!(response.status(), 401);
+    assert!(text(response).contains("\"error\":\"password\""));
+}
