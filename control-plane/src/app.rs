@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::domain::destination::OwnAddress;
+use crate::fetch::Fetcher;
 use crate::rate::RateLimiter;
 use crate::stats::Stats;
 use crate::store::domains::Domain;
@@ -52,6 +53,8 @@ pub struct App {
     pub(crate) default_domain: Domain,
     /// Where visitors are served without a name.
     pub(crate) own_address: OwnAddress,
+    /// The way out to what owners name by URL.
+    pub fetcher: Fetcher,
     /// Calls a minute.
     pub(crate) limiter: RateLimiter,
 }
@@ -129,6 +132,7 @@ pub async fn start(
         stats: Stats::new(&config)?,
         feed_token: data_dir.feed_token(config.feed_token.as_ref())?,
         own_address: OwnAddress::new(config.proxy_addr, &config.public_url),
+        fetcher: Fetcher::new(config.fetch_allow.clone())?,
         limiter: RateLimiter::default(),
         shutdown: shutdown.clone(),
         store: store.clone(),

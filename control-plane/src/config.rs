@@ -37,6 +37,8 @@ pub struct Config {
     pub unique_period: Period,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Networks that guarded outgoing requests may reach although private.
+    pub fetch_allow: Vec<IpNet>,
     /// The first API key; `None`: random.
     pub admin_key: Option<Secret>,
     /// Token of the feed; `None`: from `<data-dir>/feed.token`, made when absent.
@@ -118,15 +120,8 @@ impl Config {
                 address,
             ),
             unique_period: settings.parsed("SIGNPOST_UNIQUE_PERIOD", Period::Month, "day or month"),
-            trusted_proxies: settings.list_with(
-                "SIGNPOST_TRUSTED_PROXIES",
-                "a list of addresses or CIDRs, e.g. 10.0.0.0/8,::1",
-                |text| {
-                    text.parse::<IpNet>()
-                        .ok()
-                        .or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
-                },
-            ),
+            trusted_proxies: networks(settings, "SIGNPOST_TRUSTED_PROXIES"),
+            fetch_allow: networks(settings, "SIGNPOST_FETCH_ALLOW"),
             admin_key: secret(settings, "SIGNPOST_ADMIN_KEY"),
             feed_token: secret(settings, "SIGNPOST_FEED_TOKEN"),
             clickhouse_url: clickhouse_url.map(Secret),
@@ -137,6 +132,18 @@ impl Config {
             clock: Clock::default(),
         }
     }
+}
+
+fn networks(settings: &mut Settings, name: &str) -> Vec<IpNet> {
+    settings.list_with(
+        name,
+        "a list of addresses or CIDRs, e.g. 10.0.0.0/8,::1",
+        |text| {
+            text.parse::<IpNet>()
+                .ok()
+                .or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
+        },
+    )
 }
 
 /// A secret that can stand in a header and is not trivially guessed.
@@ -204,12 +211,13 @@ mod tests {
             ("SIGNPOST_CLICKHOUSE_URL", "tcp://u:hunter22@h"),
             ("SIGNPOST_UNIQUE_PERIOD", "year"),
             ("SIGNPOST_TRUSTED_PROXIES", "10.0.0.0/99"),
+            ("SIGNPOST_FETCH_ALLOW", "10.0.0"),
             ("SIGNPOST_ADMIN_KEY", "hunter22"),
             ("SIGNPOST_FEED_TOKEN", "hunter22 hunter22 hunter22"),
         ]);
         let _ = Config::from_settings(&mut settings);
-        let errors = settings.check().expect_err("ten mistakes");
-        assert_eq!(errors.0.len(), 10, "{errors}");
+        let errors = settings.check().expect_err("eleven mistakes");
+        assert_eq!(errors.0.len(), 11, "{errors}");
         assert!(!errors.to_string().contains("hunter22"), "{errors}");
     }
 }

@@ -11,6 +11,7 @@ mod data_dir;
 pub mod domain;
 pub mod error;
 pub mod feed;
+pub mod fetch;
 pub mod keys;
 mod links;
 mod metrics;

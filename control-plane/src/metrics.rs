@@ -19,6 +19,7 @@ const FEED_SNAPSHOTS: &str = "control_plane_feed_snapshots_total";
 const SLOW_READERS: &str = "control_plane_slow_readers_total";
 const FEED_WRONG_GROUPS: &str = "control_plane_feed_wrong_groups_total";
 const CONNECTIONS_REFUSED: &str = "control_plane_connections_refused_total";
+const FETCHES: &str = "control_plane_fetches_total";
 const COUNTS_MISSING: &str = "control_plane_lists_without_counts_total";
 
 /// Describes all of them to the recorder; once, at start.
@@ -77,6 +78,10 @@ pub(crate) fn describe() {
         COUNTS_MISSING,
         "Lists answered with clicks 0 because ClickHouse was not there"
     );
+    describe_counter!(
+        FETCHES,
+        "Outgoing requests for what owners named by URL, by outcome: ok, or why nothing was fetched"
+    );
 }
 
 /// A call was answered.
@@ -103,6 +108,11 @@ pub(crate) fn feed_change() {
 /// A connection was refused.
 pub(crate) fn connection_refused() {
     counter!(CONNECTIONS_REFUSED).increment(1);
+}
+
+/// An outgoing request ended.
+pub(crate) fn fetched(outcome: &'static str) {
+    counter!(FETCHES, "outcome" => outcome).increment(1);
 }
 
 /// A list went out without counts.

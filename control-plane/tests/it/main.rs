@@ -8,6 +8,7 @@ mod engine;
 mod entries;
 mod feed;
 mod feed_writes;
+mod fetch;
 mod harness;
 mod keys;
 mod links;
