@@ -191,7 +191,12 @@ async fn check_admin_key(app: &App) -> anyhow::Result<()> {
     let Some(key) = &app.config.admin_key else {
         return Ok(());
     };
-    let row = keys::by_hash(&app.store, &crate::domain::key::hash(&key.0)).await?;
+    let row = keys::by_hash(
+        &app.store,
+        &crate::domain::key::hash(&key.0),
+        app.clock.now_ms(),
+    )
+    .await?;
     if row.is_none_or(|row| row.revoked_at.is_some()) {
         tracing::warn!(
             "SIGNPOST_ADMIN_KEY is not a key of this database: it counts at the first start only, make keys with `signpost key create`"

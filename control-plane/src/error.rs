@@ -4,7 +4,9 @@ use schemas::feed::MAX_LINKS_PER_CHANGE;
 
 use crate::domain::field::FieldError;
 use crate::domain::key::Scope;
+use crate::domain::plan::PlanRefusal;
 use crate::stats::StatsError;
+use crate::store::plans::PlanError;
 
 /// Why a call failed. What [`Self::Internal`] holds is logged and never sent.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +25,9 @@ pub enum ApiError {
         /// By which id.
         id: String,
     },
-    /// The plan allows no more links.
-    #[error("the plan allows {0} links, delete some or change the plan")]
-    LinkLimit(i64),
+    /// The plan does not allow it.
+    #[error("{0}")]
+    Plan(#[from] PlanRefusal),
     /// More links than one transaction may change.
     #[error("urls must hold 1 to {MAX_LINKS_PER_CHANGE} links, not {0}")]
     TooManyLinks(usize),
@@ -70,6 +72,15 @@ pub enum ApiError {
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         Self::Internal(anyhow::Error::new(error).context("the link database failed"))
+    }
+}
+
+impl From<PlanError> for ApiError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Refused(refusal) => Self::Plan(refusal),
+            PlanError::Failed(error) => error.into(),
+        }
     }
 }
 

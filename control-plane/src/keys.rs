@@ -68,7 +68,7 @@ pub async fn create(
 pub async fn list(config: &Config) -> anyhow::Result<Vec<ListedKey>> {
     let store = open(config).await?;
     let now_ms = config.clock.now_ms();
-    let rows = keys::all(&store).await?;
+    let rows = keys::all(&store, now_ms).await?;
     store.close().await;
     Ok(rows
         .into_iter()

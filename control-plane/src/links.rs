@@ -246,7 +246,7 @@ impl From<WriteError> for ApiError {
             WriteError::NotFound => Self::not_found("link", ""),
             WriteError::Taken(slug) => Self::AliasTaken(slug.to_string()),
             WriteError::Refused(error) => error.into(),
-            WriteError::Limit(limit) => Self::LinkLimit(limit),
+            WriteError::Plan(error) => error.into(),
             WriteError::Failed(error) => Self::Internal(error),
         }
     }

@@ -157,7 +157,7 @@ async fn authenticate(
     if secret.len() > key::MAX_BYTES {
         return Ok(Err(KeyRefusal::Unknown));
     }
-    let Some(row) = keys::by_hash(&app.store, &key::hash(&secret)).await? else {
+    let Some(row) = keys::by_hash(&app.store, &key::hash(&secret), now_ms).await? else {
         return Ok(Err(KeyRefusal::Unknown));
     };
     Ok(if row.revoked_at.is_some() {

@@ -25,9 +25,14 @@ pub mod feed;
 pub mod folders;
 pub mod keys;
 pub mod links;
+pub mod members;
 mod migrate;
+pub mod oauth;
+pub mod plans;
 pub mod salts;
+pub mod sign_ins;
 pub mod tags;
+pub mod users;
 
 /// Connections that read at the same time (SQLite), and all connections (PostgreSQL).
 const CONNECTIONS: u32 = 8;

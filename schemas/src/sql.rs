@@ -21,6 +21,11 @@ pub const SQLITE: &[Migration] = &[
         name: "groups",
         sql: include_str!("../sql/sqlite/0005_groups.sql"),
     },
+    Migration {
+        number: 6,
+        name: "users",
+        sql: include_str!("../sql/sqlite/0006_users.sql"),
+    },
 ];
 
 /// Migrations of PostgreSQL, in order.
@@ -39,6 +44,11 @@ pub const POSTGRES: &[Migration] = &[
         number: 5,
         name: "groups",
         sql: include_str!("../sql/postgres/0005_groups.sql"),
+    },
+    Migration {
+        number: 6,
+        name: "users",
+        sql: include_str!("../sql/postgres/0006_users.sql"),
     },
 ];
 

@@ -76,6 +76,16 @@ impl Scopes {
         other.0.iter().all(|s| self.allow(*s))
     }
 
+    /// Those of `self` that are among `scopes`; administration counts as all of them.
+    pub fn only(&self, scopes: &[Scope]) -> Self {
+        Self(scopes.iter().copied().filter(|s| self.allow(*s)).collect())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Those of `self` that `limit` allows.
     pub fn within(&self, limit: &Self) -> Self {
         Self(self.0.iter().copied().filter(|s| limit.allow(*s)).collect())
@@ -130,10 +140,18 @@ impl NewKey {
     /// # Errors
     /// The system has no randomness.
     pub fn random() -> Result<Self, getrandom::Error> {
+        Self::marked(MARK)
+    }
+
+    /// As [`Self::random`] for a secret of another kind, with what it begins with.
+    ///
+    /// # Errors
+    /// The system has no randomness.
+    pub fn marked(mark: &str) -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes)?;
         let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
-        Ok(Self::given(format!("{MARK}{text}")))
+        Ok(Self::given(format!("{mark}{text}")))
     }
 
     /// A key that somebody chose.
@@ -151,6 +169,12 @@ impl NewKey {
 /// What is stored of a key.
 pub fn hash(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
+}
+
+/// Whether two texts or hashes are the same, in a time that depends on their lengths alone.
+pub fn same(a: &[u8], b: &[u8]) -> bool {
+    let differences = a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b));
+    a.len() == b.len() && std::hint::black_box(differences) == 0
 }
 
 #[cfg(test)]

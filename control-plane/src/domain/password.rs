@@ -12,15 +12,66 @@ pub const MIN_CHARACTERS: usize = 8;
 /// Longest password in bytes: hashing time must not be the caller's choice.
 pub const MAX_BYTES: usize = 1024;
 
+/// What is tried first, of eight characters and more, in lower case: the head of every list of leaked passwords.
+const COMMON: [&str; 40] = [
+    "password",
+    "password1",
+    "password12",
+    "password123",
+    "password1234",
+    "password!",
+    "passw0rd",
+    "p@ssw0rd",
+    "12345678",
+    "123456789",
+    "1234567890",
+    "12345678910",
+    "0123456789",
+    "987654321",
+    "87654321",
+    "0987654321",
+    "123123123",
+    "12341234",
+    "12344321",
+    "11223344",
+    "1q2w3e4r",
+    "1q2w3e4r5t",
+    "1qaz2wsx",
+    "q1w2e3r4",
+    "qwertyui",
+    "qwertyuiop",
+    "qwerty123",
+    "qwerty12",
+    "asdfghjkl",
+    "zxcvbnm1",
+    "iloveyou",
+    "sunshine",
+    "princess",
+    "football",
+    "baseball",
+    "superman",
+    "trustno1",
+    "letmein1",
+    "changeme",
+    "welcome1",
+];
+
 /// Checks the rules for a new password.
 ///
 /// # Errors
-/// Too short or too long.
+/// Too short, too long, or one that everybody tries first.
 pub fn check(field: &str, password: &str) -> Result<(), FieldError> {
     if password.chars().count() < MIN_CHARACTERS {
         return Err(FieldError::new(
             field,
             format!("must be at least {MIN_CHARACTERS} characters long"),
+        ));
+    }
+    let plain = password.to_ascii_lowercase();
+    if COMMON.contains(&plain.as_str()) || plain.chars().all(|c| plain.starts_with(c)) {
+        return Err(FieldError::new(
+            field,
+            "must not be one of the passwords that everybody tries first",
         ));
     }
     if password.len() > MAX_BYTES {
@@ -65,5 +116,8 @@ mod tests {
         assert!(!verify("correct horse", "not a hash"));
         assert!(check("password", "1234567").is_err());
         assert!(check("password", &"x".repeat(2000)).is_err());
+        assert!(check("password", "PassWord123").is_err());
+        assert!(check("password", "aaaaaaaaaaaa").is_err());
+        assert!(check("password", "correct horse").is_ok());
     }
 }

@@ -1,9 +1,9 @@
 //! Workspaces, users and plans.
 
 use sqlx::any::AnyRow;
-use sqlx::{FromRow, Row as _};
+use sqlx::{AssertSqlSafe, FromRow, Row as _};
 
-use super::Store;
+use super::{Store, plans};
 
 /// A user with its workspace and plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,22 +44,30 @@ impl<'r> FromRow<'r, AnyRow> for Account {
     }
 }
 
-/// The user of this id.
+/// The user of this id, with the plan in force of its own workspace.
 ///
 /// # Errors
 /// The database's.
-pub async fn get(store: &Store, user: i64) -> sqlx::Result<Option<Account>> {
-    sqlx::query_as(
-        "SELECT u.id, u.workspace_id, u.email, u.username, u.is_admin, u.plan_ends_at, u.created_at, \
-         p.id AS plan_id, p.name AS plan \
-         FROM users u JOIN workspaces w ON w.id = u.workspace_id JOIN plans p ON p.id = w.plan_id WHERE u.id = $1",
-    )
-    .bind(user)
-    .fetch_optional(store.readers())
-    .await
+pub async fn get(store: &Store, user: i64, now_ms: i64) -> sqlx::Result<Option<Account>> {
+    let which = "WHERE u.id = $1 AND u.deleted_at IS NULL";
+    sqlx::query_as(AssertSqlSafe(select("$2", "u.id AS user_id", which)))
+        .bind(user)
+        .bind(now_ms)
+        .fetch_optional(store.readers())
+        .await
 }
 
-/// Changes a user's address and password; `None` leaves it. `false`: the address is another user's.
+/// The query of accounts with one more column; `now` names the parameter that holds the time.
+pub(super) fn select(now: &str, more: &str, which: &str) -> String {
+    let plan = plans::join_in_force(now);
+    format!(
+        "SELECT u.id, u.workspace_id, u.email, u.username, u.is_admin, w.plan_ends_at, u.created_at, \
+         p.id AS plan_id, p.name AS plan, {more} FROM users u JOIN workspaces w ON w.id = u.workspace_id {plan} {which}"
+    )
+}
+
+/// Changes a user's address and password; `None` leaves it. A new password signs out every browser; keys and apps stay.
+/// `false`: the address is another user's.
 ///
 /// # Errors
 /// The database's.
@@ -79,26 +87,17 @@ pub async fn update(
     .execute(&mut *tx)
     .await;
     match done {
-        Ok(_) => tx.commit().await.map(|()| true),
-        Err(error) if super::is_unique_violation(&error) => Ok(false),
-        Err(error) => Err(error),
+        Ok(_) => {}
+        Err(error) if super::is_unique_violation(&error) => return Ok(false),
+        Err(error) => return Err(error),
     }
-}
-
-/// Puts a workspace on another plan. `false`: no such workspace or plan.
-///
-/// # Errors
-/// The database's.
-pub async fn set_plan(store: &Store, workspace: i64, plan: &str) -> sqlx::Result<bool> {
-    let mut tx = store.begin().await?;
-    let done = sqlx::query(
-        "UPDATE workspaces SET plan_id = (SELECT id FROM plans WHERE name = $1) \
-         WHERE id = $2 AND EXISTS (SELECT 1 FROM plans WHERE name = $1)",
-    )
-    .bind(plan)
-    .bind(workspace)
-    .execute(&mut *tx)
-    .await?;
-    tx.commit().await?;
-    Ok(done.rows_affected() > 0)
+    if password_hash.is_some() {
+        for sql in [
+            "DELETE FROM sign_ins WHERE user_id = $1",
+            "DELETE FROM sign_in_links WHERE user_id = $1",
+        ] {
+            sqlx::query(sql).bind(user).execute(&mut *tx).await?;
+        }
+    }
+    tx.commit().await.map(|()| true)
 }

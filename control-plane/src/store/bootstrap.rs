@@ -61,6 +61,12 @@ async fn first_start(write: &mut feed::Write, key: &NewKey, now_ms: i64) -> anyh
     .bind(now_ms)
     .fetch_one(write.connection())
     .await?;
+    sqlx::query("INSERT INTO members (workspace_id, user_id, role, created_at) VALUES ($1, $2, 'owner', $3)")
+        .bind(workspace)
+        .bind(user)
+        .bind(now_ms)
+        .execute(write.connection())
+        .await?;
     let choice = KeyChoice {
         name: "admin".to_owned(),
         scopes: Scopes::all(),

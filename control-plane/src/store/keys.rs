@@ -1,9 +1,9 @@
 //! API keys. Never the key itself: its SHA-256.
 
 use sqlx::any::AnyRow;
-use sqlx::{FromRow, Row as _};
+use sqlx::{AssertSqlSafe, FromRow, Row as _};
 
-use super::Store;
+use super::{Store, plans};
 use crate::domain::key::{NewKey, Scopes};
 
 /// A key as lists show it.
@@ -66,20 +66,26 @@ pub struct KeyChoice {
     pub expires_at: Option<i64>,
 }
 
+/// The query of a key with the rate of the plan in force; `now` names the parameter that holds the time.
+fn select(now: &str, which: &str) -> String {
+    let plan = plans::join_in_force(now);
+    format!(
+        "SELECT k.id, k.workspace_id, k.user_id, k.name, k.prefix, k.scopes, k.rate_per_minute, k.expires_at, \
+         k.revoked_at, k.created_at, p.rate_per_minute AS plan_rate \
+         FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id {plan} {which}"
+    )
+}
+
 /// The key with this hash.
 ///
 /// # Errors
 /// The database's.
-pub async fn by_hash(store: &Store, hash: &[u8; 32]) -> sqlx::Result<Option<KeyRow>> {
-    sqlx::query_as(
-        "SELECT k.id, k.workspace_id, k.user_id, k.name, k.prefix, k.scopes, k.rate_per_minute, k.expires_at, \
-         k.revoked_at, k.created_at, p.rate_per_minute AS plan_rate \
-         FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id JOIN plans p ON p.id = w.plan_id \
-         WHERE k.hash = $1",
-    )
-    .bind(hash.to_vec())
-    .fetch_optional(store.readers())
-    .await
+pub async fn by_hash(store: &Store, hash: &[u8; 32], now_ms: i64) -> sqlx::Result<Option<KeyRow>> {
+    sqlx::query_as(AssertSqlSafe(select("$2", "WHERE k.hash = $1")))
+        .bind(hash.to_vec())
+        .bind(now_ms)
+        .fetch_optional(store.readers())
+        .await
 }
 
 /// Keys of a workspace, newest first, revoked ones left out; and how many there are.
@@ -89,18 +95,17 @@ pub async fn by_hash(store: &Store, hash: &[u8; 32]) -> sqlx::Result<Option<KeyR
 pub async fn page(
     store: &Store,
     workspace: i64,
-    limit: i64,
-    offset: i64,
+    (limit, offset): (i64, i64),
+    now_ms: i64,
 ) -> sqlx::Result<(Vec<KeyRow>, i64)> {
-    let rows = sqlx::query_as(
-        "SELECT k.id, k.workspace_id, k.user_id, k.name, k.prefix, k.scopes, k.rate_per_minute, k.expires_at, \
-         k.revoked_at, k.created_at, p.rate_per_minute AS plan_rate \
-         FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id JOIN plans p ON p.id = w.plan_id \
-         WHERE k.workspace_id = $1 AND k.revoked_at IS NULL ORDER BY k.id DESC LIMIT $2 OFFSET $3",
-    )
+    let rows = sqlx::query_as(AssertSqlSafe(select(
+        "$4",
+        "WHERE k.workspace_id = $1 AND k.revoked_at IS NULL ORDER BY k.id DESC LIMIT $2 OFFSET $3",
+    )))
     .bind(workspace)
     .bind(limit)
     .bind(offset)
+    .bind(now_ms)
     .fetch_all(store.readers())
     .await?;
     let (count,): (i64,) = sqlx::query_as(
@@ -116,30 +121,30 @@ pub async fn page(
 ///
 /// # Errors
 /// The database's.
-pub async fn all(store: &Store) -> sqlx::Result<Vec<KeyRow>> {
-    sqlx::query_as(
-        "SELECT k.id, k.workspace_id, k.user_id, k.name, k.prefix, k.scopes, k.rate_per_minute, k.expires_at, \
-         k.revoked_at, k.created_at, p.rate_per_minute AS plan_rate \
-         FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id JOIN plans p ON p.id = w.plan_id \
-         ORDER BY k.id",
-    )
-    .fetch_all(store.readers())
-    .await
+pub async fn all(store: &Store, now_ms: i64) -> sqlx::Result<Vec<KeyRow>> {
+    sqlx::query_as(AssertSqlSafe(select("$1", "ORDER BY k.id")))
+        .bind(now_ms)
+        .fetch_all(store.readers())
+        .await
 }
 
 /// The key of this id in a workspace, if it is in force or expired, not revoked.
 ///
 /// # Errors
 /// The database's.
-pub async fn get(store: &Store, workspace: i64, id: i64) -> sqlx::Result<Option<KeyRow>> {
-    sqlx::query_as(
-        "SELECT k.id, k.workspace_id, k.user_id, k.name, k.prefix, k.scopes, k.rate_per_minute, k.expires_at, \
-         k.revoked_at, k.created_at, p.rate_per_minute AS plan_rate \
-         FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id JOIN plans p ON p.id = w.plan_id \
-         WHERE k.id = $1 AND k.workspace_id = $2 AND k.revoked_at IS NULL",
-    )
+pub async fn get(
+    store: &Store,
+    workspace: i64,
+    id: i64,
+    now_ms: i64,
+) -> sqlx::Result<Option<KeyRow>> {
+    sqlx::query_as(AssertSqlSafe(select(
+        "$3",
+        "WHERE k.id = $1 AND k.workspace_id = $2 AND k.revoked_at IS NULL",
+    )))
     .bind(id)
     .bind(workspace)
+    .bind(now_ms)
     .fetch_optional(store.readers())
     .await
 }

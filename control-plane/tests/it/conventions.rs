@@ -85,13 +85,13 @@ on_both_engines! {
         let key = app.key("plan", None).await;
         let limit = async |key: &str| app.with_key(key, Method::GET, "/api/account", None).await.number("x-ratelimit-limit");
         assert_eq!(limit(&key).await, 30);
-        assert!(control_plane::store::accounts::set_plan(&app.running.store, 1, "pro").await.expect("set"));
+        assert!(control_plane::store::plans::assign(&app.running.store, 1, 2, None).await.expect("set"));
         assert_eq!(limit(&key).await, 120);
         assert_eq!(app.get("/api/account").await.ok()["data"]["status"], "pro");
         assert_eq!(limit(&app.key("own", Some(7)).await).await, 7);
         // Without limit: a number all the same.
         assert_eq!(limit(ADMIN_KEY).await, 1_000_000_000);
-        assert!(!control_plane::store::accounts::set_plan(&app.running.store, 1, "gold").await.expect("asked"));
+        assert!(!control_plane::store::plans::assign(&app.running.store, 1, 99, None).await.expect("asked"));
     }
 
     async fn o_16_every_answer_carries_the_three_headers(app) {

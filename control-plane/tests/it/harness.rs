@@ -235,6 +235,45 @@ impl TestApp {
         }
     }
 
+    /// Key of a second workspace and its owner, put straight into the database; once a test.
+    pub(crate) async fn other_workspace(&self) -> String {
+        let key = "a-key-of-somebody-else";
+        let pool = sqlx::AnyPool::connect(&self.config.database_url.0)
+            .await
+            .expect("connects");
+        let insert = |sql: &'static str| sqlx::query(sql).execute(&pool);
+        insert("INSERT INTO workspaces (name, plan_id, suspended, created_at) VALUES ('other', 3, 0, 0)")
+            .await
+            .expect("inserts");
+        let (workspace,): (i64,) = sqlx::query_as("SELECT MAX(id) FROM workspaces")
+            .fetch_one(&pool)
+            .await
+            .expect("a number");
+        let (user,): (i64,) = sqlx::query_as(
+            "INSERT INTO users (workspace_id, email, username, is_admin, created_at) VALUES ($1, 'o@e.test', 'other', 0, 0) RETURNING id",
+        )
+        .bind(workspace)
+        .fetch_one(&pool)
+        .await
+        .expect("inserts");
+        sqlx::query("INSERT INTO members (workspace_id, user_id, role, created_at) VALUES ($1, $2, 'owner', 0)")
+            .bind(workspace)
+            .bind(user)
+            .execute(&pool)
+            .await
+            .expect("inserts");
+        sqlx::query(
+            "INSERT INTO api_keys (workspace_id, user_id, name, prefix, hash, scopes, created_at) VALUES ($1, $2, 'k', 'a-key', $3, 'read,write,keys', 0)",
+        )
+        .bind(workspace)
+        .bind(user)
+        .bind(control_plane::domain::key::hash(key).to_vec())
+        .execute(&pool)
+        .await
+        .expect("inserts");
+        key.to_owned()
+    }
+
     /// Adds a link and returns its id.
     pub(crate) async fn link(&self, body: Value) -> i64 {
         let json = self.post("/api/url/add", body).await.ok();

@@ -6,7 +6,7 @@ use http::Method;
 use schemas::link::{Entry, Status};
 use serde_json::{Value, json};
 
-use crate::harness::{ADMIN_KEY, SHORT, TestApp, on_both_engines};
+use crate::harness::{SHORT, TestApp, on_both_engines};
 
 /// The link as proxies hold it.
 async fn entry(app: &TestApp, id: i64) -> Vec<u8> {
@@ -260,7 +260,7 @@ on_both_engines! {
 
     async fn another_workspace_sees_nothing_of_a_link(app) {
         let id = app.link(json!({"url": "https://e.test/", "custom": "mine"})).await;
-        let key = other_workspace(&app).await;
+        let key = app.other_workspace().await;
         for (method, path) in [(Method::GET, ""), (Method::GET, "/stats"), (Method::PUT, "/update"), (Method::DELETE, "/delete")] {
             let path = format!("/api/url/{id}{path}");
             app.with_key(&key, method, &path, None).await.refused(&format!("link '{id}' does not exist"));
@@ -281,9 +281,9 @@ on_both_engines! {
         let pool = database(&app).await;
         sqlx::query("UPDATE plans SET max_links = 2 WHERE name = 'free'").execute(&pool).await.expect("updates");
         app.link(json!({"url": "https://e.test/"})).await;
-        app.post("/api/urls/bulk", json!({"urls": [{"url": "https://e.test/"}, {"url": "https://e.test/"}]})).await.refused("the plan allows 2 links");
+        app.post("/api/urls/bulk", json!({"urls": [{"url": "https://e.test/"}, {"url": "https://e.test/"}]})).await.refused("the plan 'free' allows 2 links");
         let id = app.link(json!({"url": "https://e.test/"})).await;
-        app.post("/api/url/add", json!({"url": "https://e.test/"})).await.refused("the plan allows 2 links");
+        app.post("/api/url/add", json!({"url": "https://e.test/"})).await.refused("the plan 'free' allows 2 links");
         app.delete(&format!("/api/url/{id}/delete")).await.ok();
         app.link(json!({"url": "https://e.test/"})).await;
     }
@@ -294,24 +294,4 @@ async fn database(app: &TestApp) -> sqlx::AnyPool {
     sqlx::AnyPool::connect(&app.config.database_url.0)
         .await
         .expect("connects")
-}
-
-/// Key of a second workspace, put straight into the database.
-async fn other_workspace(app: &TestApp) -> String {
-    let pool = database(app).await;
-    let hash = control_plane::domain::key::hash("a-key-of-somebody-else");
-    sqlx::query(
-        "INSERT INTO workspaces (name, plan_id, suspended, created_at) VALUES ('other', 3, 0, 0)",
-    )
-    .execute(&pool)
-    .await
-    .expect("inserts");
-    sqlx::query("INSERT INTO users (workspace_id, email, username, is_admin, created_at) VALUES (2, 'o@e.test', 'other', 0, 0)").execute(&pool).await.expect("inserts");
-    sqlx::query("INSERT INTO api_keys (workspace_id, user_id, name, prefix, hash, scopes, created_at) VALUES (2, 2, 'k', 'a-key', $1, 'read,write,keys', 0)")
-        .bind(hash.to_vec())
-        .execute(&pool)
-        .await
-        .expect("inserts");
-    assert_ne!(ADMIN_KEY, "a-key-of-somebody-else");
-    "a-key-of-somebody-else".to_owned()
 }

@@ -57,7 +57,7 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Reply<AccountReply> {
     caller.need(Scope::Read)?;
-    let account = accounts::get(&app.store, caller.key.user_id)
+    let account = accounts::get(&app.store, caller.key.user_id, app.clock.now_ms())
         .await?
         .ok_or_else(|| ApiError::not_found("user", caller.key.user_id))?;
     Ok(Json(AccountReply {

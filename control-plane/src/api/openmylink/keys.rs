@@ -98,8 +98,13 @@ pub(super) async fn list(
 ) -> Reply<KeysReply> {
     caller.need(Scope::Keys)?;
     let (limit, page) = query.paging()?;
-    let (rows, count) =
-        keys::page(&app.store, caller.workspace(), limit, (page - 1) * limit).await?;
+    let (rows, count) = keys::page(
+        &app.store,
+        caller.workspace(),
+        (limit, (page - 1) * limit),
+        app.clock.now_ms(),
+    )
+    .await?;
     Ok(Json(KeysReply {
         error: 0,
         data: KeyPage {
@@ -200,7 +205,7 @@ pub(super) async fn delete(
 async fn owned(app: &App, caller: &Caller, id: &Id) -> Result<KeyRow, ApiError> {
     caller.need(Scope::Keys)?;
     let id = id.of("key")?;
-    let row = keys::get(&app.store, caller.workspace(), id)
+    let row = keys::get(&app.store, caller.workspace(), id, app.clock.now_ms())
         .await?
         .ok_or_else(|| ApiError::not_found("key", id))?;
     if !caller.key.scopes.cover(&row.scopes) {

@@ -55,7 +55,7 @@ impl ApiError {
             Self::Field(_)
             | Self::AliasTaken(_)
             | Self::NotFound { .. }
-            | Self::LinkLimit(_)
+            | Self::Plan(_)
             | Self::TooManyLinks(_)
             | Self::Stats(StatsError::Cursor(_)) => (StatusCode::OK, 1),
             Self::NotJson(_) => (StatusCode::BAD_REQUEST, 1),

@@ -6,8 +6,10 @@ use schemas::slug::Slug;
 use super::Link;
 use crate::domain::field::FieldError;
 use crate::domain::link::{Content, Edit, Key};
+use crate::domain::plan::Limit;
 use crate::store::domains::Domain;
 use crate::store::entries::{self, Kind, Taken};
+use crate::store::plans::{self, PlanError};
 use crate::store::{Store, feed};
 
 /// A link to be added.
@@ -44,9 +46,9 @@ pub enum WriteError {
     /// The rules refuse the result.
     #[error(transparent)]
     Refused(#[from] FieldError),
-    /// The plan allows no more than this many links.
-    #[error("the plan allows {0} links")]
-    Limit(i64),
+    /// The plan does not allow it.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// The database's.
     #[error(transparent)]
     Failed(#[from] anyhow::Error),
@@ -95,8 +97,8 @@ pub async fn insert(
     }
     let mut write = feed::Write::begin(store).await?;
     let count = i64::try_from(links.len()).unwrap_or(i64::MAX);
+    plans::check(write.connection(), workspace, Limit::Links, count, now_ms).await?;
     let first_id = entries::reserve_ids(&mut write, count).await?;
-    check_limit(&mut write, workspace, count).await?;
     // In the order of their keys: two calls that want the same slugs wait for each other and never in a circle.
     let mut order: Vec<(usize, NewLink<'_>)> = links.into_iter().enumerate().collect();
     order.sort_by(|(_, a), (_, b)| (a.domain.id, &a.slug).cmp(&(b.domain.id, &b.slug)));
@@ -209,30 +211,6 @@ pub async fn delete(
         return Err(WriteError::NotFound);
     }
     write.commit(now_ms).await?;
-    Ok(())
-}
-
-/// Links are counted only where a plan limits them, and no further than the limit.
-async fn check_limit(write: &mut feed::Write, workspace: i64, more: i64) -> Result<(), WriteError> {
-    let limit: Option<(Option<i64>,)> = sqlx::query_as(
-        "SELECT p.max_links FROM workspaces w JOIN plans p ON p.id = w.plan_id WHERE w.id = $1",
-    )
-    .bind(workspace)
-    .fetch_optional(write.connection())
-    .await?;
-    let Some((Some(limit),)) = limit else {
-        return Ok(());
-    };
-    let (have,): (i64,) = sqlx::query_as(
-        "SELECT COUNT(*) FROM (SELECT 1 FROM links WHERE workspace_id = $1 AND kind = 0 LIMIT $2) AS counted",
-    )
-    .bind(workspace)
-    .bind(limit)
-    .fetch_one(write.connection())
-    .await?;
-    if have.saturating_add(more) > limit {
-        return Err(WriteError::Limit(limit));
-    }
     Ok(())
 }
 
