@@ -22,7 +22,7 @@ use crate::fetch::Fetcher;
 use crate::rate::RateLimiter;
 use crate::stats::Stats;
 use crate::store::domains::Domain;
-use crate::store::{Engine, Store, bootstrap, keys, salts};
+use crate::store::{Engine, Store, blobs, bootstrap, keys, pages, salts};
 use crate::{metrics, router, server};
 
 /// Time between looks whether salts must change: far shorter than a salt is made ahead.
@@ -30,6 +30,9 @@ const SALTS_EVERY: Duration = Duration::from_secs(60);
 
 /// Time between looks whether the database answers.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
+
+/// Time between looks whether something is unused for good. What is found is a day old.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
 /// Pause before listening to PostgreSQL again after the connection broke.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
@@ -150,6 +153,7 @@ pub async fn start(
         )),
         tokio::spawn(until(shutdown.clone(), rotate_salts(app.clone()))),
         tokio::spawn(until(shutdown.clone(), probe(app.clone(), health))),
+        tokio::spawn(until(shutdown.clone(), sweep(app.clone()))),
     ];
     if store.engine() == Engine::Postgres {
         tasks.push(tokio::spawn(until(shutdown, listen(app.clone()))));
@@ -214,6 +218,31 @@ async fn rotate_salts(app: Arc<App>) {
             tracing::error!(%error, "cannot rotate salts, trying again");
         }
     }
+}
+
+/// Deletes what nothing uses any more, all of it a bounded number at a time.
+async fn sweep(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        loop {
+            match sweep_once(&app).await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot sweep, trying again");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+async fn sweep_once(app: &App) -> anyhow::Result<u64> {
+    let blobs = blobs::sweep(&app.store, app.clock.now_ms()).await?;
+    metrics::swept("blob", blobs);
+    let pages = pages::sweep(&app.store, app.clock.now_ms()).await?;
+    metrics::swept("page", pages);
+    Ok(blobs + pages)
 }
 
 /// Hears of changes that other control planes commit. PostgreSQL tells a listener only after the commit.

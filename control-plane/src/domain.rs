@@ -11,6 +11,7 @@ pub mod folder;
 pub mod key;
 pub mod link;
 pub mod oauth;
+pub mod page;
 pub mod password;
 pub mod plan;
 pub mod role;

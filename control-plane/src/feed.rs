@@ -10,6 +10,7 @@
 //!
 //! What is deliberately absent: a list of proxies, and any state of theirs. A proxy says where it is when it connects.
 
+mod blobs;
 mod changes;
 mod snapshot;
 mod window;
@@ -39,6 +40,7 @@ pub fn routes() -> Router<Arc<App>> {
     Router::new()
         .route(paths::FEED, get(changes::stream))
         .route(paths::SNAPSHOT, post(snapshot::stream))
+        .route(&format!("{}/{{hash}}", paths::BLOBS), get(blobs::get))
         .layer(Extension(shared))
 }
 

@@ -20,6 +20,8 @@ const SLOW_READERS: &str = "control_plane_slow_readers_total";
 const FEED_WRONG_GROUPS: &str = "control_plane_feed_wrong_groups_total";
 const CONNECTIONS_REFUSED: &str = "control_plane_connections_refused_total";
 const FETCHES: &str = "control_plane_fetches_total";
+const BLOBS: &str = "control_plane_blobs_total";
+const SWEPT: &str = "control_plane_swept_total";
 const COUNTS_MISSING: &str = "control_plane_lists_without_counts_total";
 
 /// Describes all of them to the recorder; once, at start.
@@ -75,6 +77,14 @@ pub(crate) fn describe() {
         "Connections closed unanswered because too many were open"
     );
     describe_counter!(
+        BLOBS,
+        "Blobs that proxies asked for, by found: true, or false when there is none of this name"
+    );
+    describe_counter!(
+        SWEPT,
+        "Rows deleted because nothing used them any more, by what: blob or page"
+    );
+    describe_counter!(
         COUNTS_MISSING,
         "Lists answered with clicks 0 because ClickHouse was not there"
     );
@@ -118,6 +128,16 @@ pub(crate) fn fetched(outcome: &'static str) {
 /// A list went out without counts.
 pub(crate) fn counts_missing() {
     counter!(COUNTS_MISSING).increment(1);
+}
+
+/// A proxy asked for a blob.
+pub(crate) fn blob(found: bool) {
+    counter!(BLOBS, "found" => if found { "true" } else { "false" }).increment(1);
+}
+
+/// Unused rows were deleted.
+pub(crate) fn swept(what: &'static str, rows: u64) {
+    counter!(SWEPT, "what" => what).increment(rows);
 }
 
 /// One proxy follows the feed for as long as this lives.

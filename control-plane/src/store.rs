@@ -16,6 +16,7 @@ use sqlx::{Any, AnyConnection, AnyPool, Transaction};
 use tokio::sync::watch;
 
 pub mod accounts;
+pub mod blobs;
 pub mod bootstrap;
 pub mod campaigns;
 pub mod channels;
@@ -29,6 +30,7 @@ pub mod members;
 mod migrate;
 pub mod oauth;
 pub mod plans;
+pub mod pages;
 pub mod salts;
 pub mod sign_ins;
 pub mod tags;

@@ -17,6 +17,11 @@ pub const SQLITE: &[Migration] = &[
         sql: include_str!("../sql/sqlite/0002_links.sql"),
     },
     Migration {
+        number: 3,
+        name: "pages",
+        sql: include_str!("../sql/sqlite/0003_pages.sql"),
+    },
+    Migration {
         number: 5,
         name: "groups",
         sql: include_str!("../sql/sqlite/0005_groups.sql"),
@@ -39,6 +44,11 @@ pub const POSTGRES: &[Migration] = &[
         number: 2,
         name: "links",
         sql: include_str!("../sql/postgres/0002_links.sql"),
+    },
+    Migration {
+        number: 3,
+        name: "pages",
+        sql: include_str!("../sql/postgres/0003_pages.sql"),
     },
     Migration {
         number: 5,

@@ -28,6 +28,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Admitted, FeedError, Position, Shared, frames, refusal};
 use crate::app::App;
 use crate::metrics;
+use crate::store::pages;
 
 /// Largest request body in bytes: all checksums in protobuf's longer form, and room.
 const MAX_REQUEST_BYTES: usize = GROUPS * 9 + 1024;
@@ -46,6 +47,9 @@ const PIECE_BYTES: usize = 64 << 10;
 
 /// Pieces that wait for the reader.
 const PIECES_WAITING: usize = 2;
+
+/// Pages in one frame: half a megabyte when each is as large as may travel in the feed.
+const PAGES_A_FRAME: i64 = 100;
 
 type Piece = Result<Bytes, FeedError>;
 
@@ -147,6 +151,7 @@ async fn write(app: &App, held: &[u64], writer: &mut Writer) -> Result<(), FeedE
     writer.frame(Kind::SnapshotBegin(begin)).await?;
     let shared = shared_tables(&mut tx).await?;
     writer.frame(Kind::Shared(shared)).await?;
+    write_pages(&mut tx, writer).await?;
     // Who holds nothing holds sum 0 everywhere.
     let differs = |group: usize| sums.get(group) != Some(held.get(group).unwrap_or(&0));
     for (first, last) in runs(differs) {
@@ -236,6 +241,23 @@ async fn shared_tables(connection: &mut AnyConnection) -> Result<feed::Shared, F
         salts: Some(Salts { salt }),
         ..feed::Shared::default()
     })
+}
+
+/// Writes all pages, some in each frame.
+async fn write_pages(connection: &mut AnyConnection, writer: &mut Writer) -> Result<(), FeedError> {
+    let mut after = 0;
+    loop {
+        let pages = pages::after(&mut *connection, after, PAGES_A_FRAME).await?;
+        let Some((last, _)) = pages.last() else {
+            return Ok(());
+        };
+        after = *last;
+        let shared = feed::Shared {
+            page: pages.into_iter().map(|(_, page)| page).collect(),
+            ..feed::Shared::default()
+        };
+        writer.frame(Kind::Shared(shared)).await?;
+    }
 }
 
 /// Writes groups `first..=last` whole, the empty ones too.

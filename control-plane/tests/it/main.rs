@@ -3,6 +3,7 @@
 
 mod account;
 mod bad_input;
+mod blobs;
 mod conventions;
 mod engine;
 mod entries;

@@ -295,6 +295,8 @@ impl Taken {
         loop {
             match frames.next().await?.0 {
                 Kind::Group(group) => self.group(&group)?,
+                // Pages take frames of their own.
+                Kind::Shared(shared) => self.shared = self.shared.apply(&shared)?,
                 Kind::SnapshotEnd(end) => {
                     if let Some((group, _)) = self.packed.iter().find(|(_, p)| !p.whole) {
                         return Err(Ended::Incomplete(Invalid::Group(*group)));
