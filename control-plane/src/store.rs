@@ -29,10 +29,13 @@ pub mod links;
 pub mod members;
 mod migrate;
 pub mod oauth;
-pub mod plans;
+pub mod overlays;
 pub mod pages;
+pub mod pixels;
+pub mod plans;
 pub mod salts;
 pub mod sign_ins;
+pub mod splashes;
 pub mod tags;
 pub mod users;
 

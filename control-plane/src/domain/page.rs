@@ -148,7 +148,7 @@ impl PageSpec {
 /// for HTML, `j` for the same within a script's string, `h` for its host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
-    /// HTTP status. A 3xx stands for no page: visitors are redirected as if the link had none.
+    /// HTTP status where the page is a link's answer.
     pub status: u16,
     /// Content type of the body.
     pub content_type: &'static str,
@@ -156,18 +156,6 @@ pub struct Rendered {
     pub csp: String,
     /// The body.
     pub body: Vec<u8>,
-}
-
-impl Rendered {
-    /// No page: on to the destination.
-    pub fn go_on() -> Self {
-        Self {
-            status: 302,
-            content_type: "text/html; charset=utf-8",
-            csp: String::new(),
-            body: Vec::new(),
-        }
-    }
 }
 
 #[cfg(test)]

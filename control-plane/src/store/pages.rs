@@ -82,6 +82,19 @@ pub async fn of_kind(
         .await
 }
 
+/// Holds the workspace's row until the transaction ends: nobody else makes pages of links, or changes what they are made
+/// of, meanwhile. (On SQLite the whole database is held already.)
+///
+/// # Errors
+/// The database's.
+pub async fn lock(write: &mut feed::Write, workspace: i64) -> sqlx::Result<()> {
+    sqlx::query("UPDATE workspaces SET name = name WHERE id = $1")
+        .bind(workspace)
+        .execute(write.connection())
+        .await?;
+    Ok(())
+}
+
 /// Makes the page of this kind and key, or gives it another content; returns its id.
 ///
 /// # Errors

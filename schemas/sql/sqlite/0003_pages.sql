@@ -12,7 +12,7 @@ CREATE TABLE blobs
 CREATE INDEX blobs_unused ON blobs (unused_since) WHERE unused_since IS NOT NULL
 ;
 -- Finished pages, each perhaps met on many links. kind and key say what it was made of (control-plane/src/store/pages.rs);
--- touched_at: when it was last made or asked for. csp: Content-Security-Policy. status 3xx: no page, go on to the destination.
+-- touched_at: when it was last made or asked for. csp: Content-Security-Policy.
 CREATE TABLE pages
 (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -1,0 +1,172 @@
+//! A page being put together, and the policy that fits what is in it.
+
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
+use schemas::feed::hole;
+use schemas::link::plan::MAX_CSP_BYTES;
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::page::Rendered;
+
+/// Letter of the hole for the destination.
+pub(crate) const URL: u8 = hole::ATTRIBUTE;
+/// Letter of the hole for the destination's host.
+pub(crate) const HOST: u8 = hole::HOST;
+
+/// A hole, in a text or a quoted attribute.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hole(pub(crate) u8);
+
+impl Render for Hole {
+    fn render_to(&self, buffer: &mut String) {
+        buffer.push(char::from(hole::MARK));
+        buffer.push(char::from(self.0));
+    }
+}
+
+/// A page in parts.
+#[derive(Debug)]
+pub(crate) struct Document {
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// Seconds after which a visitor without JavaScript goes on to the destination.
+    pub(crate) refresh: Option<u32>,
+    /// One style sheet; no attribute `style` anywhere, the policy refuses it.
+    pub(crate) style: String,
+    /// Inside of `body`.
+    pub(crate) body: Markup,
+    /// Scripts in the order they run, each a statement; no attribute `on…` anywhere.
+    pub(crate) script: String,
+    /// As [`Self::script`], after it.
+    pub(crate) script_at_end: String,
+    /// For visitors without JavaScript, at the end of `body`.
+    pub(crate) noscript: Vec<Markup>,
+    /// Sources (`https://host`, perhaps with `*.`) that scripts, images, frames and calls may come from and go to.
+    pub(crate) sources: BTreeSet<&'static str>,
+    /// Source of an image of the owner's.
+    pub(crate) image_source: Option<String>,
+    /// It frames the destination, whatever that is.
+    pub(crate) has_frame: bool,
+    /// It has a form, which is sent to the page's own URL.
+    pub(crate) has_form: bool,
+    /// Other pages may not frame it: what is clicked here must not be clicked unseen.
+    pub(crate) is_closed_to_frames: bool,
+    title: Markup,
+}
+
+impl Document {
+    /// An empty page.
+    pub(crate) fn new(title: Markup) -> Self {
+        Self {
+            status: 200,
+            refresh: None,
+            style: String::new(),
+            body: html! {},
+            script: String::new(),
+            script_at_end: String::new(),
+            noscript: Vec::new(),
+            sources: BTreeSet::new(),
+            image_source: None,
+            has_frame: false,
+            has_form: false,
+            is_closed_to_frames: false,
+            title,
+        }
+    }
+
+    /// The finished page.
+    pub(crate) fn finish(self) -> Rendered {
+        let script = format!("{}{}", self.script, self.script_at_end);
+        let csp = self.policy(&script);
+        debug_assert!(csp.len() <= MAX_CSP_BYTES, "{csp}");
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width,initial-scale=1";
+                    meta name="robots" content="noindex";
+                    title { (self.title) }
+                    @if let Some(seconds) = self.refresh {
+                        noscript { meta http-equiv="refresh" content={ (seconds) ";url=" (Hole(URL)) }; }
+                    }
+                    style { (PreEscaped(&self.style)) }
+                }
+                body {
+                    (self.body)
+                    @if !script.is_empty() { script { (PreEscaped(&script)) } }
+                    @if !self.noscript.is_empty() {
+                        noscript { @for part in &self.noscript { (part) } }
+                    }
+                }
+            }
+        };
+        Rendered {
+            status: self.status,
+            content_type: "text/html; charset=utf-8",
+            csp,
+            body: page.into_string().into_bytes(),
+        }
+    }
+
+    /// The policy. Vendors' sources stand once, in `default-src`: their code loads more code, images and frames from the
+    /// same places, and a list for each would be longer than a header should be.
+    fn policy(&self, script: &str) -> String {
+        let mut default: Vec<&str> = self.sources.iter().copied().collect();
+        let script_hash = hash(script);
+        if !script.is_empty() {
+            default.push(&script_hash);
+        }
+        if default.is_empty() {
+            default.push("'none'");
+        }
+        let mut policy = format!("default-src {}", default.join(" "));
+        policy.push_str("; style-src ");
+        policy.push_str(&hash(&self.style));
+        if let Some(source) = &self.image_source {
+            let sources: Vec<&str> = self.sources.iter().copied().collect();
+            policy.push_str(&format!("; img-src {source} {}", sources.join(" ")));
+        }
+        if self.has_frame {
+            policy.push_str("; frame-src https: http:");
+        }
+        policy.push_str("; object-src 'none'; base-uri 'none'; form-action ");
+        policy.push_str(if self.has_form { "'self'" } else { "'none'" });
+        if self.is_closed_to_frames {
+            policy.push_str("; frame-ancestors 'none'");
+        }
+        policy
+    }
+}
+
+/// The name of an inline script or style in a policy.
+fn hash(text: &str) -> String {
+    format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)))
+}
+
+/// A text as a literal of JavaScript that may stand in `<script>`: JSON, in which `<` and the two line separators that
+/// old engines take for line ends are escaped.
+pub(crate) fn js_string(text: &str) -> String {
+    serde_json::Value::from(text)
+        .to_string()
+        .replace('<', "\\u003c")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_literal_does_not_end_its_script_or_its_string() {
+        assert_eq!(js_string("GTM-1"), "\"GTM-1\"");
+        assert_eq!(
+            js_string("</script>\"\\\n\u{2028}<!--"),
+            "\"\\u003c/script>\\\"\\\\\\n\\u2028\\u003c!--\""
+        );
+    }
+}

@@ -1,0 +1,135 @@
+//! The vendors' code. Each file in `pixel/` is the body of a function of `tag`, as the vendor publishes it for its
+//! customers' pages, but for what would need `document.write` or inline handlers; sources are the hosts it is known to
+//! call. Tags reach it only as a string literal of ours, or percent-encoded in a URL.
+//!
+//! What a vendor's code loads beyond these hosts, or runs inline (custom HTML of a tag manager), the policy refuses.
+
+use maud::{Markup, html};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::document::{Document, js_string};
+use crate::domain::pixel::Vendor;
+
+/// What a vendor brings.
+struct Code {
+    script: &'static str,
+    sources: &'static [&'static str],
+}
+
+/// Puts a vendor's code with these tags into the page. An error of it stays its own.
+pub(super) fn add(document: &mut Document, vendor: Vendor, name: &str, tags: &[&str]) {
+    let code = code(vendor);
+    let tags_list: Vec<String> = tags.iter().map(|tag| js_string(tag)).collect();
+    document.script.push_str(&format!(
+        "/*{name}*/[{}].forEach(function(tag){{try{{{}}}catch(e){{}}}});\n",
+        tags_list.join(","),
+        code.script
+    ));
+    document.sources.extend(code.sources);
+    for tag in tags {
+        let tag = utf8_percent_encode(tag, NON_ALPHANUMERIC).to_string();
+        document.noscript.extend(without_script(vendor, &tag));
+    }
+}
+
+fn code(vendor: Vendor) -> Code {
+    let (script, sources): (_, &[&str]) = match vendor {
+        Vendor::Gtm => (
+            include_str!("pixel/gtmpixel.js"),
+            &[
+                "https://*.googletagmanager.com",
+                "https://*.google-analytics.com",
+                "https://*.analytics.google.com",
+            ],
+        ),
+        Vendor::Analytics => (
+            include_str!("pixel/gapixel.js"),
+            &[
+                "https://*.googletagmanager.com",
+                "https://*.google-analytics.com",
+                "https://*.analytics.google.com",
+            ],
+        ),
+        Vendor::Facebook => (
+            include_str!("pixel/fbpixel.js"),
+            &["https://connect.facebook.net", "https://www.facebook.com"],
+        ),
+        Vendor::Adwords => (
+            include_str!("pixel/adwordspixel.js"),
+            &[
+                "https://*.googletagmanager.com",
+                "https://www.googleadservices.com",
+                "https://*.doubleclick.net",
+                "https://www.google.com",
+                "https://pagead2.googlesyndication.com",
+            ],
+        ),
+        Vendor::Linkedin => (
+            include_str!("pixel/linkedinpixel.js"),
+            &["https://snap.licdn.com", "https://*.linkedin.com"],
+        ),
+        Vendor::Twitter => (
+            include_str!("pixel/twitterpixel.js"),
+            &[
+                "https://static.ads-twitter.com",
+                "https://ads-twitter.com",
+                "https://analytics.twitter.com",
+                "https://t.co",
+            ],
+        ),
+        Vendor::Adroll => (
+            include_str!("pixel/adrollpixel.js"),
+            &["https://*.adroll.com"],
+        ),
+        Vendor::Quora => (
+            include_str!("pixel/quorapixel.js"),
+            &["https://a.quora.com", "https://q.quora.com"],
+        ),
+        Vendor::Pinterest => (
+            include_str!("pixel/pinterest.js"),
+            &["https://s.pinimg.com", "https://ct.pinterest.com"],
+        ),
+        Vendor::Bing => (
+            include_str!("pixel/bing.js"),
+            &["https://bat.bing.com", "https://bat.bing.net"],
+        ),
+        Vendor::Snapchat => (
+            include_str!("pixel/snapchat.js"),
+            &["https://sc-static.net", "https://*.snapchat.com"],
+        ),
+        Vendor::Reddit => (
+            include_str!("pixel/reddit.js"),
+            &["https://www.redditstatic.com", "https://*.reddit.com"],
+        ),
+        Vendor::Tiktok => (
+            include_str!("pixel/tiktok.js"),
+            &["https://analytics.tiktok.com"],
+        ),
+    };
+    Code { script, sources }
+}
+
+/// What the vendor gives for browsers without JavaScript; `tag` is percent-encoded.
+fn without_script(vendor: Vendor, tag: &str) -> Option<Markup> {
+    let url = match vendor {
+        Vendor::Gtm => {
+            let url = format!("https://www.googletagmanager.com/ns.html?id={tag}");
+            return Some(html! { iframe.pixel title="Google Tag Manager" src=(url) {} });
+        }
+        Vendor::Facebook => format!("https://www.facebook.com/tr?id={tag}&ev=PageView&noscript=1"),
+        Vendor::Linkedin => format!("https://px.ads.linkedin.com/collect/?pid={tag}&fmt=gif"),
+        Vendor::Quora => format!("https://q.quora.com/_/ad/{tag}/pixel?tag=ViewContent&noscript=1"),
+        Vendor::Pinterest => {
+            format!("https://ct.pinterest.com/v3/?event=init&tid={tag}&noscript=1")
+        }
+        Vendor::Bing => format!("https://bat.bing.com/action/0?ti={tag}&Ver=2"),
+        Vendor::Analytics
+        | Vendor::Adwords
+        | Vendor::Twitter
+        | Vendor::Adroll
+        | Vendor::Snapchat
+        | Vendor::Reddit
+        | Vendor::Tiktok => return None,
+    };
+    Some(html! { img.pixel alt="" src=(url); })
+}
