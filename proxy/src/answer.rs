@@ -17,6 +17,10 @@
 //! that remember moves that this one is for ever, which is what the owner wants of them; a cache that kept them would
 //! hide later visits and send visitors to a destination that has been edited since.
 
+mod wire;
+
+pub use wire::{Date, Pages};
+
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION,
@@ -188,16 +192,16 @@ impl Kind {
 }
 
 /// An answer, decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer<'a> {
     /// To this address. `kind` is one of the redirects.
     Redirect {
         /// Which of them.
         kind: Kind,
         /// Status of the answer.
         status: Status,
-        /// Where to.
-        location: HeaderValue,
+        /// Where to: printable ASCII, checked when it came into the link table.
+        location: &'a [u8],
     },
     /// A page (or file) of ours.
     Page {
@@ -208,7 +212,7 @@ pub enum Answer {
     },
 }
 
-impl Answer {
+impl Answer<'_> {
     /// What kind of answer it is.
     pub const fn kind(&self) -> Kind {
         match self {
@@ -216,16 +220,17 @@ impl Answer {
         }
     }
 
-    /// The answer on its way. `headers` is an old map whose memory is used again: hyper would have to make a new one for
-    /// every answer, which costs two allocations.
-    #[inline]
-    pub fn into_response(self, mut headers: HeaderMap) -> Response<Full<Bytes>> {
-        headers.clear();
+    /// The answer for hyper.
+    pub fn into_response(self) -> Response<Full<Bytes>> {
+        let mut headers = HeaderMap::new();
         let (status, body) = match self {
             Self::Redirect {
                 status, location, ..
             } => {
-                headers.insert(LOCATION, location);
+                // Never fails: see `location`.
+                if let Ok(location) = HeaderValue::from_bytes(location) {
+                    headers.insert(LOCATION, location);
+                }
                 headers.insert(CACHE_CONTROL, NO_STORE);
                 headers.insert(REFERRER_POLICY, REFERRER);
                 headers.insert(X_ROBOTS_TAG, NO_INDEX);

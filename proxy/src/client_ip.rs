@@ -13,10 +13,12 @@
 )]
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::ControlFlow;
 
-use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName};
 use ipnet::IpNet;
+
+use crate::request::Headers;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -33,12 +35,12 @@ impl Trusted {
 
 /// The visitor's address, `::ffff:` unmapped.
 #[inline]
-pub fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &Trusted) -> IpAddr {
+pub fn client_ip(peer: IpAddr, headers: Headers<'_>, trusted: &Trusted) -> IpAddr {
     let peer = peer.to_canonical();
     if !trusted.contains(peer) {
         return peer;
     }
-    if headers.contains_key(X_FORWARDED_FOR) {
+    if headers.first(&X_FORWARDED_FOR).is_some() {
         return walk(peer, headers, &X_FORWARDED_FOR, trusted, parse_hop);
     }
     walk(peer, headers, &FORWARDED, trusted, |element| {
@@ -48,15 +50,15 @@ pub fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &Trusted) -> IpAddr
 
 fn walk(
     peer: IpAddr,
-    headers: &HeaderMap,
+    headers: Headers<'_>,
     name: &HeaderName,
     trusted: &Trusted,
     parse: impl Fn(&str) -> Option<IpAddr>,
 ) -> IpAddr {
     let mut believed = peer;
-    for value in headers.get_all(name).iter().rev() {
-        let Ok(value) = std::str::from_utf8(value.as_bytes()) else {
-            return believed;
+    let found = headers.each_from_last(name, |value| {
+        let Ok(value) = std::str::from_utf8(value) else {
+            return ControlFlow::Break(believed);
         };
         // A comma inside a quoted string splits it into two entries that are no addresses: the walk ends there.
         for hop in value.rsplit(',').map(str::trim) {
@@ -64,15 +66,16 @@ fn walk(
                 continue;
             }
             let Some(ip) = parse(hop) else {
-                return believed;
+                return ControlFlow::Break(believed);
             };
             believed = ip;
             if !trusted.contains(ip) {
-                return believed;
+                return ControlFlow::Break(ip);
             }
         }
-    }
-    believed
+        ControlFlow::Continue(())
+    });
+    found.unwrap_or(believed)
 }
 
 /// An address with or without port, brackets and quotes.
@@ -103,7 +106,7 @@ fn forwarded_for(element: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue};
 
     use super::*;
 
@@ -118,8 +121,15 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_bytes(value).expect("header"));
         }
-        let got = client_ip(peer.parse().expect("ip"), &map, &trusted);
+        let peer = peer.parse().expect("ip");
+        let got = client_ip(peer, Headers::Map(&map), &trusted);
         assert_eq!(got.to_string(), expected, "{peer} {map:?}");
+        let lines: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), *value))
+            .collect();
+        let got = client_ip(peer, Headers::Lines(&lines), &trusted);
+        assert_eq!(got.to_string(), expected, "{peer} {lines:?}");
     }
 
     const XFF: &str = "x-forwarded-for";

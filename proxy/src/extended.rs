@@ -345,7 +345,7 @@ impl<'a> Walk<'_, 'a> {
 
     fn find(&self, domain: u32, slug: &[u8]) -> Result<Entry<'a>, Stop<'a>> {
         match self.asked.table.find(domain, slug) {
-            Lookup::Found(found) => Ok(found.entry),
+            Lookup::Found(entry) => Ok(entry),
             Lookup::Unknown => Err(Kind::UnknownSlug.into()),
             Lookup::Missing => Err(Kind::Missing.into()),
         }
@@ -376,7 +376,7 @@ impl<'a> Walk<'_, 'a> {
         };
         let passed = view
             .pass_query
-            .then(|| with_query(destination, self.asked.head.query()))
+            .then(|| with_query(destination, self.asked.head.query))
             .flatten();
         let url = passed.as_deref().unwrap_or(destination);
         // A form's answer must not be followed by another POST, with the password, to the destination.
@@ -450,7 +450,7 @@ impl<'a> Walk<'_, 'a> {
             client_ip: head.client_ip,
             host: self.asked.host.as_bytes(),
             slug: entry.slug,
-            target_query: head.query(),
+            target_query: head.query,
             destination_query,
             user_agent: head.user_agent(),
             referrer: head.referrer(),

@@ -13,7 +13,6 @@
     clippy::panic
 )]
 
-use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{HeaderValue, Method};
 use schemas::click::Outcome;
@@ -21,14 +20,14 @@ use schemas::link::{Entry, Status};
 
 use crate::answer::{Answer, Kind};
 use crate::request::{Head, HostName, Target, find_domain, prefers_json, slug_of};
-use crate::table::{Found, LinkTable, Lookup};
+use crate::table::{LinkTable, Lookup};
 use crate::visit::Visit;
 
 /// What is to be done with a request.
 #[derive(Debug)]
 pub struct Decision<'a> {
     /// What to answer.
-    pub answer: Answer,
+    pub answer: Answer<'a>,
     /// What to record first, if a link answered a GET.
     pub visit: Option<Visit<'a>>,
     /// Set for a link that does more than redirect, with the host asked for: `extended` decides, and `answer` is not to be
@@ -68,7 +67,7 @@ pub fn decide<'a>(
         kind => page(kind),
     };
     let target = find_domain(head.host_text(), table, host);
-    let path = head.uri.path();
+    let path = head.path;
     match path {
         _ if matches!(target, Target::Bad) || !path.starts_with('/') => {
             return page(Kind::BadRequest);
@@ -81,12 +80,12 @@ pub fn decide<'a>(
     let Target::Domain(domain) = target else {
         return page(Kind::UnknownHost);
     };
-    let elsewhere = |kind, location: &Option<HeaderValue>, else_kind| match location {
+    let elsewhere = |kind, location: &'a Option<HeaderValue>, else_kind| match location {
         Some(location) if !form => Decision {
             answer: Answer::Redirect {
                 kind,
                 status: Status::Found,
-                location: location.clone(),
+                location: location.as_bytes(),
             },
             visit: None,
             extended: None,
@@ -100,30 +99,25 @@ pub fn decide<'a>(
         Some(slug) => table.find(domain.id, slug.as_bytes()),
         None => Lookup::Unknown,
     };
-    let found = match lookup {
-        Lookup::Found(found) => found,
+    let entry = match lookup {
+        Lookup::Found(entry) => entry,
         Lookup::Unknown => {
             return elsewhere(Kind::NotFoundRedirect, &domain.not_found, Kind::UnknownSlug);
         }
         Lookup::Missing => return page(Kind::Missing),
     };
-    if !found.entry.plan.is_empty() {
+    if !entry.plan.is_empty() {
         return Decision {
-            extended: Some((found.entry, host)),
+            extended: Some((entry, host)),
             ..page(Kind::Missing)
         };
     }
     if form {
         return page(Kind::BadMethod);
     }
-    let (kind, status, location) = match outcome(&found, table, now_ms) {
+    let (kind, status, location) = match outcome(&entry, table, now_ms) {
         Ok(redirect) => redirect,
         Err(kind) => return page(kind),
-    };
-    let entry = found.entry;
-    // Checked when the entry came in; were it wrong all the same, a page is better than a wrong header.
-    let Ok(location) = HeaderValue::from_maybe_shared(location) else {
-        return page(Kind::UnknownSlug);
     };
     let visit = (counted && kind == Kind::Redirect).then(|| visit(head, &entry, now_ms, host));
     Decision {
@@ -157,16 +151,15 @@ pub(crate) fn state(entry: &Entry<'_>, table: &LinkTable, now_ms: i64) -> Result
 
 /// Where a link leads now, or the page to show.
 #[inline]
-fn outcome(
-    found: &Found<'_>,
+fn outcome<'a>(
+    entry: &Entry<'a>,
     table: &LinkTable,
     now_ms: i64,
-) -> Result<(Kind, Status, Bytes), Kind> {
-    let entry = &found.entry;
+) -> Result<(Kind, Status, &'a [u8]), Kind> {
     match state(entry, table, now_ms) {
-        Ok(()) => Ok((Kind::Redirect, entry.status, found.destination())),
+        Ok(()) => Ok((Kind::Redirect, entry.status, entry.destination)),
         Err(Kind::Expired) if !entry.expired_url.is_empty() => {
-            Ok((Kind::ExpiredRedirect, Status::Found, found.expired_url()))
+            Ok((Kind::ExpiredRedirect, Status::Found, entry.expired_url))
         }
         Err(kind) => Err(kind),
     }
@@ -188,7 +181,7 @@ fn visit<'a>(head: &Head<'a>, entry: &Entry<'a>, now_ms: i64, host: &'a HostName
         client_ip: head.client_ip,
         host: host.as_bytes(),
         slug: entry.slug,
-        target_query: head.query(),
+        target_query: head.query,
         destination_query: if entry.utm {
             query_of(entry.destination)
         } else {

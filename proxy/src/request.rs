@@ -21,8 +21,13 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::header::{ACCEPT_LANGUAGE, HOST, HeaderName, REFERER, USER_AGENT};
-use http::{HeaderMap, Method, Uri, Version};
+use http::request::Parts;
+use http::{Method, Version};
 use schemas::host::{Host, MAX_HOST_BYTES};
+
+mod headers;
+
+pub use headers::{Headers, Line};
 
 use crate::table::{Domain, LinkTable};
 
@@ -33,17 +38,21 @@ const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
 /// Longest host text looked at, in bytes: the longest name, a trailing dot and a port.
 const MAX_HOST_TEXT: usize = MAX_HOST_BYTES + 1 + 6;
 
-/// The head of a request.
+/// The head of a request, whoever has read it.
 #[derive(Debug, Clone, Copy)]
 pub struct Head<'a> {
     /// Its method.
     pub method: &'a Method,
-    /// Its target.
-    pub uri: &'a Uri,
+    /// Path of its target; empty when it has none.
+    pub path: &'a str,
+    /// Query of its target without `?`; empty when there is none.
+    pub query: &'a [u8],
+    /// Scheme and authority of a target in absolute form.
+    pub absolute: Option<(&'a str, Option<&'a str>)>,
     /// Its HTTP version.
     pub version: Version,
     /// Its headers.
-    pub headers: &'a HeaderMap,
+    pub headers: Headers<'a>,
     /// The visitor's address, see `client_ip`.
     pub client_ip: IpAddr,
 }
@@ -60,39 +69,45 @@ pub enum HostText<'a> {
 }
 
 impl<'a> Head<'a> {
+    /// A head that hyper has read.
+    pub fn of(parts: &'a Parts, client_ip: IpAddr) -> Self {
+        let uri = &parts.uri;
+        Self {
+            method: &parts.method,
+            path: uri.path(),
+            query: uri.query().unwrap_or_default().as_bytes(),
+            absolute: uri
+                .scheme_str()
+                .map(|scheme| (scheme, uri.authority().map(|a| a.as_str()))),
+            version: parts.version,
+            headers: Headers::Map(&parts.headers),
+            client_ip,
+        }
+    }
+
     /// What the request says of its host.
     #[inline]
     pub fn host_text(&self) -> HostText<'a> {
-        let mut values = self.headers.get_all(HOST).iter();
-        let header = values.next();
-        if values.next().is_some() {
+        let Ok(header) = self.headers.only(&HOST) else {
             return HostText::Bad;
-        }
+        };
         if header.is_none() && self.version >= Version::HTTP_11 {
             return HostText::Bad;
         }
-        if let Some(scheme) = self.uri.scheme_str() {
+        if let Some((scheme, authority)) = self.absolute {
             let web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-            return match self.uri.authority() {
-                Some(authority) if web && !authority.as_str().contains('@') => {
-                    HostText::Given(authority.as_str())
-                }
+            return match authority {
+                Some(authority) if web && !authority.contains('@') => HostText::Given(authority),
                 _ => HostText::Bad,
             };
         }
         match header {
             None => HostText::Absent,
-            Some(value) => match std::str::from_utf8(value.as_bytes()) {
+            Some(value) => match std::str::from_utf8(value) {
                 Ok(text) => HostText::Given(text),
                 Err(_) => HostText::Bad,
             },
         }
-    }
-
-    /// The query without `?`; empty when there is none.
-    #[inline]
-    pub fn query(&self) -> &'a [u8] {
-        self.uri.query().unwrap_or_default().as_bytes()
     }
 
     /// `User-Agent`.
@@ -126,7 +141,7 @@ impl<'a> Head<'a> {
     /// The header's first value; empty when there is none.
     #[inline]
     pub fn header(&self, name: &HeaderName) -> &'a [u8] {
-        self.headers.get(name).map_or(&[], |v| v.as_bytes())
+        self.headers.first(name).unwrap_or_default()
     }
 }
 

@@ -1,4 +1,5 @@
-//! Accept loops, limits, drain: HTTP/1.1 straight on hyper, one current-thread runtime per worker.
+//! Accept loops, limits, drain: HTTP/1.1, one current-thread runtime per worker. Plain requests are answered on a path of
+//! our own (`direct`), all others by hyper.
 //!
 //! Every worker has a listener of its own on the same address (`SO_REUSEPORT`). The kernel spreads connections by hash,
 //! which with few long ones loads the hottest core up to twice as much as is fair: so a worker that has two connections
@@ -14,6 +15,7 @@
 )]
 
 mod connection;
+mod direct;
 mod extended;
 mod watched;
 mod worker;

@@ -27,7 +27,6 @@ mod shared;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use schemas::feed::{CookieKey, GROUPS, Salt, group_of, key_hash};
 use schemas::link::{Entry, EntryError};
 
@@ -143,31 +142,11 @@ impl std::fmt::Debug for LinkTable {
     }
 }
 
-/// A link that was found.
-#[derive(Debug)]
-pub struct Found<'a> {
-    /// What it says.
-    pub entry: Entry<'a>,
-    arena: &'a Bytes,
-}
-
-impl Found<'_> {
-    /// Its destination, sharing the table's memory.
-    pub fn destination(&self) -> Bytes {
-        self.arena.slice_ref(self.entry.destination)
-    }
-
-    /// Where visitors go once it has expired, sharing the table's memory; empty: nowhere.
-    pub fn expired_url(&self) -> Bytes {
-        self.arena.slice_ref(self.entry.expired_url)
-    }
-}
-
 /// What a look-up ends in.
 #[derive(Debug)]
 pub enum Lookup<'a> {
     /// There it is.
-    Found(Found<'a>),
+    Found(Entry<'a>),
     /// There is no such link.
     Unknown,
     /// This part of the table was damaged on disk and has not come by the feed yet: nobody can tell.
@@ -273,10 +252,7 @@ impl LinkTable {
             && let Some(tail) = shard.find(hash, domain, slug)
             && let Ok((entry, _)) = Entry::read(tail)
         {
-            return Lookup::Found(Found {
-                entry,
-                arena: shard.arena(),
-            });
+            return Lookup::Found(entry);
         }
         match &self.missing {
             Some(missing) if missing.contains(group_of(hash)) => Lookup::Missing,

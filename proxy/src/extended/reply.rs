@@ -156,7 +156,7 @@ impl Reply {
             && let Some(cookie) = asked
                 .gates
                 .door(asked, entry.link, version)
-                .cookie(asked.head.uri.path())
+                .cookie(asked.head.path)
         {
             self.headers.insert(SET_COOKIE, cookie);
         }
@@ -169,7 +169,7 @@ impl Reply {
         let asks = matches!(self.kind, Kind::PasswordAsked | Kind::PasswordWrong);
         if self.own || json && asks {
             let kind = self.kind;
-            return Answer::Page { kind, json }.into_response(HeaderMap::new());
+            return Answer::Page { kind, json }.into_response();
         }
         if let Some(etag) = self.headers.get(ETAG)
             && matches_any(head.header(&IF_NONE_MATCH), etag.as_bytes())

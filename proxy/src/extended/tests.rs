@@ -1,6 +1,5 @@
 //! Requests for links with a plan, one line a case.
 
-use http::{HeaderMap, Uri, Version};
 use http_body_util::BodyExt as _;
 use schemas::feed::{self, Change};
 use schemas::link::plan::{
@@ -252,21 +251,16 @@ fn table() -> LinkTable {
 fn answer(request: &str, agent: &str, more: &[(&'static str, &str)]) -> (Response, String) {
     let table = table();
     let (method, target) = request.split_once(' ').expect("method");
-    let uri: Uri = target.parse().expect("target");
-    let method: Method = method.parse().expect("method");
-    let mut headers = HeaderMap::new();
-    headers.insert("host", "one.test".parse().expect("value"));
-    headers.insert("user-agent", agent.parse().expect("value"));
+    let mut request = http::Request::builder()
+        .method(method)
+        .uri(target)
+        .header("host", "one.test")
+        .header("user-agent", agent);
     for (name, value) in more {
-        headers.insert(*name, value.parse().expect("value"));
+        request = request.header(*name, *value);
     }
-    let head = Head {
-        method: &method,
-        uri: &uri,
-        version: Version::HTTP_11,
-        headers: &headers,
-        client_ip: [192, 0, 2, 1].into(),
-    };
+    let (parts, ()) = request.body(()).expect("request").into_parts();
+    let head = Head::of(&parts, [192, 0, 2, 1].into());
     let mut name = HostName::new();
     let decision = crate::handler::decide(&head, &table, NOW, &mut name);
     assert!(decision.visit.is_none() || decision.extended.is_none());
@@ -274,7 +268,7 @@ fn answer(request: &str, agent: &str, more: &[(&'static str, &str)]) -> (Respons
         let visit = decision
             .visit
             .map_or(String::new(), |v| format!("{} plain", v.link));
-        return (decision.answer.into_response(HeaderMap::new()), visit);
+        return (decision.answer.into_response(), visit);
     };
     let gates = Gates::default();
     SENSES.with(|senses| {

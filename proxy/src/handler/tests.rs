@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, Uri, Version};
 use schemas::feed::{self, Change};
 
 use super::*;
@@ -136,24 +135,25 @@ fn check(request: &str, expected: &str) {
     let table = table();
     let (method, rest) = request.split_once(' ').expect("method");
     let (target, host) = rest.split_once(' ').expect("host");
-    let uri: Uri = target.parse().expect("target");
-    let method: Method = method.parse().expect("method");
-    let mut headers = HeaderMap::new();
-    headers.insert("host", host.parse().expect("value"));
-    let head = Head {
-        method: &method,
-        uri: &uri,
-        version: Version::HTTP_11,
-        headers: &headers,
-        client_ip: IpAddr::from([1, 2, 3, 4]),
-    };
+    let (parts, ()) = http::Request::builder()
+        .method(method)
+        .uri(target)
+        .header("host", host)
+        .body(())
+        .expect("request")
+        .into_parts();
+    let head = Head::of(&parts, IpAddr::from([1, 2, 3, 4]));
     let mut name = HostName::new();
     let decision = decide(&head, &table, NOW, &mut name);
     let mut got = match &decision.answer {
         Answer::Redirect {
             status, location, ..
         } => {
-            format!("{} {}", status.code(), location.to_str().expect("ascii"))
+            format!(
+                "{} {}",
+                status.code(),
+                str::from_utf8(location).expect("ascii")
+            )
         }
         Answer::Page { kind, .. } => kind.name().to_owned(),
     };
@@ -216,8 +216,7 @@ fn everything_else_is_one_of_our_pages_or_the_domains_address() {
 #[test]
 fn a_visit_carries_what_a_click_needs() {
     let table = table();
-    let uri: Uri = "/a/?q=1&utm_term=z".parse().expect("target");
-    let mut headers = HeaderMap::new();
+    let mut request = http::Request::builder().uri("/a/?q=1&utm_term=z");
     for (name, value) in [
         ("host", "ONE.test:80"),
         ("user-agent", "UA"),
@@ -225,15 +224,10 @@ fn a_visit_carries_what_a_click_needs() {
         ("accept-language", "de"),
         ("x-moz", "prefetch"),
     ] {
-        headers.insert(name, value.parse().expect("value"));
+        request = request.header(name, value);
     }
-    let head = Head {
-        method: &Method::GET,
-        uri: &uri,
-        version: Version::HTTP_11,
-        headers: &headers,
-        client_ip: IpAddr::from([1, 2, 3, 4]),
-    };
+    let (parts, ()) = request.body(()).expect("request").into_parts();
+    let head = Head::of(&parts, IpAddr::from([1, 2, 3, 4]));
     let mut name = HostName::new();
     let visit = decide(&head, &table, NOW, &mut name)
         .visit

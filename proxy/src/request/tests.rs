@@ -1,6 +1,5 @@
 //! Hosts, hostile ones included, against `schemas::host`.
 
-use http::HeaderValue;
 use proptest::prelude::*;
 use schemas::feed;
 
@@ -132,18 +131,12 @@ fn json_is_for_those_who_ask_for_it_first() {
 }
 
 fn host_of(version: Version, target: &str, hosts: &[&str]) -> String {
-    let uri: Uri = target.parse().expect("target");
-    let mut headers = HeaderMap::new();
+    let mut request = http::Request::builder().version(version).uri(target);
     for host in hosts {
-        headers.append(HOST, HeaderValue::from_str(host).expect("value"));
+        request = request.header(HOST, *host);
     }
-    let head = Head {
-        method: &Method::GET,
-        uri: &uri,
-        version,
-        headers: &headers,
-        client_ip: IpAddr::from([127, 0, 0, 1]),
-    };
+    let (parts, ()) = request.body(()).expect("request").into_parts();
+    let head = Head::of(&parts, IpAddr::from([127, 0, 0, 1]));
     match head.host_text() {
         HostText::Given(text) => text.to_owned(),
         HostText::Absent => "absent".to_owned(),

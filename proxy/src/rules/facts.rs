@@ -63,7 +63,7 @@ impl<'r> Facts<'r> {
         Self {
             now_ms,
             client_ip: head.client_ip.to_canonical(),
-            query: head.query(),
+            query: head.query,
             user_agent: head.user_agent(),
             accept_language: head.accept_language(),
             purpose: head.purpose(),

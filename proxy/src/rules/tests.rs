@@ -5,7 +5,6 @@ mod reference;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Uri, Version};
 use schemas::link::plan::{
     Clock, Condition, Devices, Net, Pick, Plan, Rule, Target as Planned, Test, Variant, Variants,
 };
@@ -55,17 +54,11 @@ impl Default for Visitor {
 impl Visitor {
     /// What `f` makes of this visitor's facts.
     fn with<T>(&self, f: impl FnOnce(&Facts<'_>) -> T) -> T {
-        let uri: Uri = format!("/a?{}", self.query).parse().expect("target");
-        let mut headers = HeaderMap::new();
-        headers.insert("accept-language", self.language.parse().expect("value"));
-        headers.insert("user-agent", self.user_agent.parse().expect("value"));
-        let head = Head {
-            method: &Method::GET,
-            uri: &uri,
-            version: Version::HTTP_11,
-            headers: &headers,
-            client_ip: self.ip,
-        };
+        let request = http::Request::get(format!("/a?{}", self.query))
+            .header("accept-language", &self.language)
+            .header("user-agent", &self.user_agent);
+        let (parts, ()) = request.body(()).expect("request").into_parts();
+        let head = Head::of(&parts, self.ip);
         SENSES.with(|senses| {
             let facts = Facts::new(&head, self.now_ms, senses);
             let [country, region, city] = self.place.clone();

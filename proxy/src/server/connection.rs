@@ -1,4 +1,4 @@
-//! One connection: hyper, its deadlines, its end.
+//! One connection: the direct path, then perhaps hyper; its deadlines, its end.
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::direct::{Direct, End};
 use super::extended;
 use super::watched::{Activity, Watched};
 use super::worker::Worker;
@@ -29,7 +30,7 @@ use crate::client_ip::client_ip;
 use crate::extended::Asked;
 use crate::handler::decide;
 use crate::metrics::{self, Closed};
-use crate::request::{Head, HostName};
+use crate::request::{Head, Headers, HostName};
 
 /// A connection as a task of its worker. Taken off the worker's books when dropped.
 pub(super) struct Connection {
@@ -38,6 +39,7 @@ pub(super) struct Connection {
     timer_set: bool,
     activity: Rc<Activity>,
     worker: Rc<Worker>,
+    peer: IpAddr,
     number: u64,
     registered: bool,
     draining: bool,
@@ -46,6 +48,8 @@ pub(super) struct Connection {
 }
 
 enum Stage {
+    /// Plain requests only, so far.
+    Direct(Direct),
     /// Requests and answers.
     Serving(Box<http1::Connection<TokioIo<Watched>, Visitor>>),
     /// The last answer is out, and the client may still be sending. Were the socket closed on bytes nobody has read, the
@@ -74,29 +78,11 @@ impl Connection {
     ) -> Self {
         let now = Instant::now();
         let activity = Rc::new(Activity::new(now));
-        let io = TokioIo::new(Watched {
-            stream,
-            activity: Rc::clone(&activity),
-        });
-        let visitor = Visitor {
-            worker: Rc::clone(worker),
-            activity: Rc::clone(&activity),
-            peer: peer.ip(),
-        };
+        let socket = Watched::new(stream, Rc::clone(&activity));
         let limits = &worker.shared.limits;
-        let http = http1::Builder::new()
-            // Ours are in `watched`.
-            .header_read_timeout(None)
-            .max_header_size(limits.header_bytes)
-            .max_buf_size(limits.header_bytes.max(MIN_BUFFER_BYTES))
-            // Answers are a head and at most a page: one `send` of one buffer. With `writev`, hyper fills in a kilobyte of
-            // iovecs for every answer and the kernel takes the longer way: 0.3 to 0.5 µs an answer more.
-            .writev(false)
-            // No `pipeline_flush`: with bytes of a body or of a malformed head left in its buffer, hyper would never
-            // send the answer.
-            .serve_connection(io, visitor);
         Self {
-            stage: Stage::Serving(Box::new(http)),
+            stage: Stage::Direct(Direct::new(socket, peer.ip())),
+            peer: peer.ip(),
             timer: Box::pin(sleep_until(activity.look_again(now, limits))),
             timer_set: false,
             activity,
@@ -108,19 +94,74 @@ impl Connection {
         }
     }
 
+    /// Hands the connection to hyper, from the first byte that is not answered.
+    fn switch_to_http(&mut self) {
+        let Stage::Direct(direct) = std::mem::replace(&mut self.stage, Stage::Done) else {
+            return;
+        };
+        let visitor = Visitor {
+            worker: Rc::clone(&self.worker),
+            activity: Rc::clone(&self.activity),
+            peer: self.peer,
+        };
+        let header_bytes = self.worker.shared.limits.header_bytes;
+        let http = http1::Builder::new()
+            // Ours are in `watched`.
+            .header_read_timeout(None)
+            .max_header_size(header_bytes)
+            .max_buf_size(header_bytes.max(MIN_BUFFER_BYTES))
+            // Answers are a head and at most a page: one `send` of one buffer. With `writev`, hyper fills in a kilobyte of
+            // iovecs for every answer and the kernel takes the longer way: 0.3 to 0.5 µs an answer more.
+            .writev(false)
+            // A client may close its side behind its request and still wants the answer.
+            .half_close(true)
+            // No `pipeline_flush`: with bytes of a body or of a malformed head left in its buffer, hyper would never
+            // send the answer.
+            .serve_connection(TokioIo::new(direct.into_socket()), visitor);
+        self.stage = Stage::Serving(Box::new(http));
+    }
+
+    /// Whether the worker drains and this connection has to be told, or given time for its first request.
+    fn must_drain(&mut self) -> bool {
+        if !self.worker.is_draining() || self.draining {
+            return false;
+        }
+        if self.activity.has_sent() {
+            self.draining = true;
+            return true;
+        }
+        if !self.spared {
+            // Nothing has come yet, and the first request may be in the socket already.
+            self.spared = true;
+            self.timer.as_mut().reset(Instant::now() + SPARE);
+            self.timer_set = false;
+        }
+        false
+    }
+
     fn poll_stage(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Stage::Serving(http) = &mut self.stage {
-            if self.worker.is_draining() && !self.draining {
-                if self.activity.has_sent() {
-                    self.draining = true;
-                    Pin::new(&mut **http).graceful_shutdown();
-                } else if !self.spared {
-                    // hyper would hang up on a client that has not sent anything yet, and its first request may be in
-                    // the socket already.
-                    self.spared = true;
-                    self.timer.as_mut().reset(Instant::now() + SPARE);
-                    self.timer_set = false;
+        if let Stage::Direct(direct) = &mut self.stage {
+            match direct.poll(cx, &self.worker) {
+                Poll::Ready(End::Closed) => return Poll::Ready(()),
+                Poll::Ready(End::Http) => {
+                    // A request that came while draining is answered; hyper, told to drain before it has read
+                    // anything, would hang up. Its answer says that it is the last.
+                    self.draining = self.worker.is_draining();
+                    self.switch_to_http();
                 }
+                Poll::Pending => {
+                    let idle = direct.is_idle();
+                    return match self.must_drain() && idle {
+                        true => Poll::Ready(()),
+                        false => Poll::Pending,
+                    };
+                }
+            }
+        }
+        let drain = self.must_drain();
+        if let Stage::Serving(http) = &mut self.stage {
+            if drain {
+                Pin::new(&mut **http).graceful_shutdown();
             }
             let Poll::Ready(result) = Pin::new(&mut **http).poll(cx) else {
                 return Poll::Pending;
@@ -224,13 +265,9 @@ impl Service<Request<Incoming>> for Visitor {
         let (parts, body) = request.into_parts();
         // Nothing we answer needs one; hyper closes the connection behind an answer whose request it has not read whole.
         self.activity.head_complete(!body.is_end_stream());
-        let head = Head {
-            method: &parts.method,
-            uri: &parts.uri,
-            version: parts.version,
-            headers: &parts.headers,
-            client_ip: client_ip(self.peer, &parts.headers, &self.worker.shared.trusted),
-        };
+        let headers = Headers::Map(&parts.headers);
+        let client_ip = client_ip(self.peer, headers, &self.worker.shared.trusted);
+        let head = Head::of(&parts, client_ip);
         let mut host = HostName::new();
         let table = self.worker.table.load();
         let now_ms = unix_ms();
@@ -254,8 +291,7 @@ impl Service<Request<Incoming>> for Visitor {
                 let answer = decision.answer;
                 let method = metrics::Method::of(&parts.method);
                 self.worker.metrics.answered(answer.kind(), method);
-                drop(table);
-                answer.into_response(parts.headers)
+                answer.into_response()
             }
         };
         if self.worker.is_draining() {
@@ -267,7 +303,7 @@ impl Service<Request<Incoming>> for Visitor {
 }
 
 #[inline]
-fn unix_ms() -> i64 {
+pub(super) fn unix_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_millis() as i64)

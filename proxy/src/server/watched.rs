@@ -109,6 +109,30 @@ impl Activity {
 pub(super) struct Watched {
     pub(super) stream: TcpStream,
     pub(super) activity: Rc<Activity>,
+    /// Bytes that were read and put back: they come first.
+    put_back: Vec<u8>,
+}
+
+impl Watched {
+    pub(super) fn new(stream: TcpStream, activity: Rc<Activity>) -> Self {
+        Self {
+            stream,
+            activity,
+            put_back: Vec::new(),
+        }
+    }
+
+    /// These bytes will be read first.
+    pub(super) fn put_back(&mut self, bytes: Vec<u8>) {
+        self.put_back = bytes;
+    }
+
+    #[cold]
+    fn read_put_back(&mut self, buf: &mut ReadBuf<'_>) {
+        let taken = self.put_back.len().min(buf.remaining());
+        buf.put_slice(self.put_back.get(..taken).unwrap_or_default());
+        self.put_back.drain(..taken);
+    }
 }
 
 impl AsyncRead for Watched {
@@ -118,6 +142,10 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.put_back.is_empty() {
+            self.read_put_back(buf);
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {

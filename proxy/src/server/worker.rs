@@ -17,6 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 use super::Shared;
 use super::connection::Connection;
+use super::direct::Scratch;
 use crate::metrics::{self, Closed};
 use crate::ring;
 use crate::rules::Senses;
@@ -48,6 +49,8 @@ pub(super) struct Worker {
     connections: RefCell<BTreeMap<u64, Option<Waker>>>,
     next: Cell<u64>,
     open: ::metrics::Gauge,
+    /// Buffers of the direct path.
+    pub(super) scratch: RefCell<Scratch>,
 }
 
 impl Worker {
@@ -189,8 +192,10 @@ pub(super) fn run(
             return;
         }
     };
+    let scratch = Scratch::new(shared.limits.header_bytes);
     let worker = Rc::new(Worker {
         index,
+        scratch,
         shared,
         table,
         senses,

@@ -115,10 +115,6 @@ impl Shard {
         self.arena.get(*offset as usize..)
     }
 
-    pub(super) fn arena(&self) -> &Bytes {
-        &self.arena
-    }
-
     pub(super) fn len(&self) -> usize {
         self.offsets.len()
     }

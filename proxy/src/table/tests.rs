@@ -64,8 +64,8 @@ fn check_against(table: &LinkTable, model: &Model) {
             panic!("{} is lost", String::from_utf8_lossy(slug));
         };
         let expected = Entry::parse(bytes).expect("own bytes");
-        assert_eq!(found.entry, expected);
-        assert_eq!(&found.destination()[..], expected.destination);
+        assert_eq!(found, expected);
+        assert_eq!(found.destination, expected.destination);
     }
     assert_eq!(table.sums(), sums);
     let mut seen = 0;
@@ -186,7 +186,7 @@ fn the_exact_slug_wins_over_one_trailing_slash() {
     ];
     let table = table.apply(&change(&table, upsert, vec![])).expect("legal");
     let destination = |slug: &str| match table.find(1, slug.as_bytes()) {
-        Lookup::Found(found) => String::from_utf8(found.destination().to_vec()).expect("ascii"),
+        Lookup::Found(found) => String::from_utf8(found.destination.to_vec()).expect("ascii"),
         Lookup::Unknown => String::new(),
         Lookup::Missing => "missing".to_owned(),
     };
@@ -257,7 +257,7 @@ fn groups_that_are_missing_are_not_called_unknown() {
             missing,
             |g| {
                 if g == lost {
-                    Source::Replace(Bytes::new())
+                    Source::Replace(bytes::Bytes::new())
                 } else {
                     Source::Keep
                 }

@@ -8,7 +8,7 @@ use crate::harness::{Answer, TestProxy};
 
 const TO: &str = "https://dest.test/x?utm_source=n#top";
 
-fn served() -> (tempfile::TempDir, FeedServer, TestProxy) {
+pub(crate) fn served() -> (tempfile::TempDir, FeedServer, TestProxy) {
     let feed = FeedServer::start();
     let plain = entry("a", TO);
     let now = 1_000_000;

@@ -3,6 +3,7 @@
 mod clicks;
 mod connections;
 mod counting;
+mod direct;
 mod feed;
 mod feed_server;
 mod harness;

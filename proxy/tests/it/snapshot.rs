@@ -218,7 +218,7 @@ fn damage_anywhere_on_disk_never_makes_a_wrong_redirect() {
         for (slug, known) in &ever {
             match table.find(1, slug.as_bytes()) {
                 Lookup::Found(found) => {
-                    let to = String::from_utf8(found.destination().to_vec()).expect("ascii");
+                    let to = String::from_utf8(found.destination.to_vec()).expect("ascii");
                     assert!(
                         known.contains(&Some(to.clone())),
                         "seed {seed}: {slug} leads to {to}"
