@@ -16,3 +16,4 @@ mod links;
 mod lists;
 mod start;
 mod stats;
+mod surfaces;
