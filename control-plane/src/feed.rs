@@ -52,7 +52,7 @@ struct Shared {
 }
 
 /// A request with the feed's token. Any other gets 401, whatever else is wrong with it.
-pub(crate) struct Admitted;
+struct Admitted;
 
 impl FromRequestParts<Arc<App>> for Admitted {
     type Rejection = Response;

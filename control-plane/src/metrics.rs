@@ -21,7 +21,6 @@ const FEED_WRONG_GROUPS: &str = "control_plane_feed_wrong_groups_total";
 const CONNECTIONS_REFUSED: &str = "control_plane_connections_refused_total";
 const FETCHES: &str = "control_plane_fetches_total";
 const BLOBS: &str = "control_plane_blobs_total";
-const VISITOR_FORMS: &str = "control_plane_visitor_forms_total";
 const SWEPT: &str = "control_plane_swept_total";
 const COUNTS_MISSING: &str = "control_plane_lists_without_counts_total";
 
@@ -82,10 +81,6 @@ pub(crate) fn describe() {
         "Blobs that proxies asked for, by found: true, or false when there is none of this name"
     );
     describe_counter!(
-        VISITOR_FORMS,
-        "Forms that visitors sent, by outcome: kept, refused, full or failed"
-    );
-    describe_counter!(
         SWEPT,
         "Rows deleted because nothing used them any more, by what: blob or page"
     );
@@ -138,11 +133,6 @@ pub(crate) fn counts_missing() {
 /// A proxy asked for a blob.
 pub(crate) fn blob(found: bool) {
     counter!(BLOBS, "found" => if found { "true" } else { "false" }).increment(1);
-}
-
-/// A visitor sent a form.
-pub(crate) fn visitor_form(outcome: &'static str) {
-    counter!(VISITOR_FORMS, "outcome" => outcome).increment(1);
 }
 
 /// Unused rows were deleted.

@@ -3,7 +3,8 @@
 //! Start: lock the data folder, load the table from disk, make the rings, listen, follow the feed. Visitors are served
 //! as soon as the table on disk is read, whatever else is down.
 //!
-//! End, each step with a deadline: stop accepting and finish connections (`SIGNPOST_PROXY_DRAIN_SECONDS`); end the
+//! End, each step with a deadline: stop accepting and finish connections (`SIGNPOST_PROXY_DRAIN_SECONDS`); give unspent
+//! leases back; end the
 //! feed's session and write what is left to disk; drain the rings into the click log; exit.
 
 use std::net::SocketAddr;
@@ -15,12 +16,13 @@ use schemas::health::Health;
 use schemas::names::files;
 use tokio_util::sync::CancellationToken;
 
+use crate::blobs::Fetcher;
 use crate::client_ip::Trusted;
 use crate::config::Config;
 use crate::data_folder;
 use crate::enrich::Enricher;
-use crate::feed::{self, Feed};
-use crate::gates::Gates;
+use crate::feed::{self, Caller, Feed};
+use crate::gates::{Gates, Lessee, Passwords};
 use crate::metrics;
 use crate::salts;
 use crate::server::{self, Server};
@@ -31,6 +33,8 @@ use crate::snapshot;
 pub struct Proxy {
     server: Server,
     feed: Feed,
+    fetcher: Fetcher,
+    lessee: Lessee,
     enricher: Enricher,
     /// Cancelled when a part has ended, asked to or not.
     ended: CancellationToken,
@@ -55,6 +59,22 @@ impl Proxy {
             .start(Arc::clone(&table), ended.clone().drop_guard())
             .context("cannot start the snapshot's thread")?;
         let (enricher, rings, known) = Enricher::start(config, Arc::clone(&salts), health)?;
+        let caller = Caller::new(&config.feed, config.data_dir.clone());
+        let (fetcher, blobs) = Fetcher::start(
+            (config.data_dir.join(files::BLOBS), config.blob_cache_bytes),
+            caller.clone(),
+            Arc::clone(&table),
+            ended.clone().drop_guard(),
+        )
+        .context("cannot start the blobs' thread")?;
+        let (lessee, leases) = Lessee::start(caller.clone(), ended.clone().drop_guard())
+            .context("cannot start the leases' thread")?;
+        let gates = Gates {
+            leases,
+            passwords: Passwords::start().context("cannot start the passwords' threads")?,
+            blobs: Arc::clone(&blobs),
+            caller: Some(caller),
+        };
         let server = {
             let ended = ended.clone();
             let parts = server::Parts {
@@ -64,7 +84,7 @@ impl Proxy {
                 table: Arc::clone(&table),
                 rings,
                 known,
-                gates: Arc::new(Gates::default()),
+                gates: Arc::new(gates),
             };
             Server::start(parts, move || ended.cancel())
                 .with_context(|| format!("cannot listen on SIGNPOST_PROXY_ADDR={}", config.addr))?
@@ -73,6 +93,7 @@ impl Proxy {
             config: config.feed.clone(),
             data_dir: config.data_dir.clone(),
             table,
+            blobs,
             salts,
             disk,
             health: health.clone(),
@@ -84,6 +105,8 @@ impl Proxy {
         Ok(Self {
             server,
             feed,
+            fetcher,
+            lessee,
             enricher,
             ended,
             _lock: lock,
@@ -115,9 +138,12 @@ impl Proxy {
     /// A part had panicked; the others are ended all the same.
     pub fn stop(self) -> anyhow::Result<()> {
         self.server.drain();
+        // Nobody spends any more: what is left goes back while there is a control plane.
+        let lent = self.lessee.stop();
+        let fetched = self.fetcher.stop();
         let fed = self.feed.stop().and_then(snapshot::Disk::stop);
         let enriched = self.enricher.stop();
-        fed.and(enriched)
+        lent.and(fetched).and(fed).and(enriched)
     }
 }
 

@@ -19,6 +19,9 @@ const MAX_SECONDS: u64 = 86_400;
 /// Bounds of the click log, in bytes. Below, a few segments fill it.
 const CLICK_LOG_BYTES: std::ops::RangeInclusive<u64> = 16 << 20..=1 << 50;
 
+/// Bounds of the copies of blobs, in bytes. Below, a handful fills it.
+const BLOB_CACHE_BYTES: std::ops::RangeInclusive<u64> = 16 << 20..=1 << 50;
+
 /// What the proxy is told from outside.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -38,6 +41,8 @@ pub struct Config {
     pub ring_dir: PathBuf,
     /// Size of one ring, in bytes.
     pub ring_bytes: u64,
+    /// Bound of the copies of blobs on disk, in bytes (`SIGNPOST_BLOB_CACHE_BYTES`).
+    pub blob_cache_bytes: u64,
     /// Folder of the click log.
     pub click_log_dir: PathBuf,
     /// Bound of the click log, in bytes.
@@ -183,6 +188,11 @@ impl Config {
             ring_dir: path(settings, "SIGNPOST_RING_DIR")
                 .unwrap_or_else(|| PathBuf::from("/dev/shm")),
             ring_bytes: settings.bytes("SIGNPOST_RING_BYTES", 32 << 20, RING_BYTES),
+            blob_cache_bytes: settings.bytes(
+                "SIGNPOST_BLOB_CACHE_BYTES",
+                1 << 30,
+                BLOB_CACHE_BYTES,
+            ),
             click_log_dir: path(settings, "SIGNPOST_CLICK_LOG_DIR")
                 .unwrap_or_else(|| data_dir.join(files::CLICKS)),
             click_log_bytes: settings.bytes("SIGNPOST_CLICK_LOG_BYTES", 8 << 30, CLICK_LOG_BYTES),

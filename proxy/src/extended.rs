@@ -19,6 +19,7 @@
 
 mod reply;
 
+use bytes::Bytes;
 use http::Method;
 use schemas::click::Outcome;
 use schemas::link::view::{Beyond, Target, View};
@@ -64,6 +65,28 @@ pub struct Granted {
     spent: Vec<u64>,
     /// Its turn at a rotator: the same after waiting.
     turn: Option<u64>,
+    /// Blobs that were waited for, and what came.
+    blobs: Vec<(BlobHash, Option<Bytes>)>,
+}
+
+impl Granted {
+    /// A blob was waited for.
+    pub(crate) fn add_blob(&mut self, hash: BlobHash, bytes: Option<Bytes>) {
+        self.blobs.push((hash, bytes));
+    }
+
+    /// What came of a blob that was waited for.
+    pub(crate) fn blob(&self, hash: &BlobHash) -> Option<Option<Bytes>> {
+        let found = self.blobs.iter().find(|(other, _)| other == hash)?;
+        Some(found.1.clone())
+    }
+
+    /// The visit is not let through after all.
+    pub(crate) fn give_back(&mut self, gates: &Gates) {
+        for link in self.spent.drain(..) {
+            gates.leases.give_back(link);
+        }
+    }
 }
 
 /// What must be waited for.
@@ -78,6 +101,11 @@ pub enum Wait {
     },
     /// A visit of this link is to be leased.
     Lease {
+        /// The link.
+        link: u64,
+    },
+    /// The form is to be passed on to the control plane: it was sent to a page of this link.
+    Form {
         /// The link.
         link: u64,
     },
@@ -147,9 +175,7 @@ pub fn decide<'a>(asked: &Asked<'a>, entry: Entry<'a>, granted: &mut Granted) ->
         Err(Stop::Wait(wait)) => return Decided::Wait(wait),
     };
     if visits[0].is_none() {
-        for link in granted.spent.drain(..) {
-            asked.gates.leases.give_back(link);
-        }
+        granted.give_back(asked.gates);
     }
     Decided::Answer(Box::new(Answered {
         kind: reply.kind,
@@ -189,14 +215,14 @@ impl<'a> Walk<'_, 'a> {
                     .ok_or(Kind::Disabled)?
             }
             _ => {
-                let led = self.lead(&entry, &view, &choice, view.scan)?;
+                let led = self.lead(&entry, &view, &choice, (view.scan, granted))?;
                 let visit = self.counted(granted, &entry, &view).then_some(led.1);
                 return Ok((led.0, [visit, None]));
             }
         };
         let (next_view, next_choice) = self.enter(&next, granted)?;
         let scan = view.scan || next_view.scan;
-        let (reply, visit) = self.lead(&next, &next_view, &next_choice, scan)?;
+        let (reply, visit) = self.lead(&next, &next_view, &next_choice, (scan, granted))?;
         let hop = Visit {
             link: entry.link,
             workspace: entry.workspace,
@@ -228,7 +254,9 @@ impl<'a> Walk<'_, 'a> {
         let view = View::read(entry.plan).map_err(|_| Kind::UnknownSlug)?;
         match state(entry, self.asked.table, self.asked.now_ms) {
             Ok(()) => {}
-            Err(Kind::Expired) => return Err(self.expired(entry, &view, Kind::Expired)),
+            Err(Kind::Expired) => {
+                return Err(self.expired(entry, &view, Kind::Expired, granted));
+            }
             Err(kind) => return Err(kind.into()),
         }
         if let Some(preview) = view.preview
@@ -250,23 +278,17 @@ impl<'a> Walk<'_, 'a> {
         granted: &Granted,
     ) -> Result<(), Stop<'a>> {
         let Some((version, phc)) = view.password else {
-            // Nothing else of a link takes a form.
-            return if self.is_post() && granted.password.is_none() {
-                Err(Kind::BadMethod.into())
-            } else {
-                Ok(())
-            };
+            return Ok(());
         };
         if granted.password == Some(entry.link) {
             return Ok(());
         }
         let door = self.asked.gates.door(self.asked, entry.link, version);
+        if door.is_open() {
+            return Ok(());
+        }
         if !self.is_post() {
-            return if door.is_open() {
-                Ok(())
-            } else {
-                Err(Reply::password(None).into())
-            };
+            return Err(Reply::password(None).into());
         }
         let phc = std::str::from_utf8(phc).map_err(|_| Kind::GateBusy)?;
         Err(Stop::Wait(Wait::Password {
@@ -281,7 +303,7 @@ impl<'a> Walk<'_, 'a> {
         view: &View<'a>,
         granted: &mut Granted,
     ) -> Result<(), Stop<'a>> {
-        let Some((_, beyond)) = view.click_limit else {
+        let Some((max, beyond)) = view.click_limit else {
             return Ok(());
         };
         if granted.spent.contains(&entry.link) {
@@ -291,9 +313,9 @@ impl<'a> Walk<'_, 'a> {
         // Looking is free: links are checked by programs before people follow them.
         let spends = self.counted(granted, entry, view) && !self.facts.is_bot();
         let spent = if spends {
-            leases.spend(entry.link, self.asked.now_ms)
+            leases.spend(entry.link, max, self.asked.now_ms)
         } else {
-            leases.look(entry.link, self.asked.now_ms)
+            leases.look(entry.link, max, self.asked.now_ms)
         };
         match (spent, beyond) {
             (Spent::Yes, _) => {
@@ -302,21 +324,29 @@ impl<'a> Walk<'_, 'a> {
                 }
                 Ok(())
             }
-            (Spent::Ask, _) if !spends => Ok(()),
+            (Spent::Ask | Spent::Closed, _) if !spends => Ok(()),
             (Spent::Ask, _) => Err(Stop::Wait(Wait::Lease { link: entry.link })),
             (Spent::Closed, _) => Err(Kind::GateBusy.into()),
-            (Spent::None, Beyond::Expired) => Err(self.expired(entry, view, Kind::LimitReached)),
+            (Spent::None, Beyond::Expired) => {
+                Err(self.expired(entry, view, Kind::LimitReached, granted))
+            }
             (Spent::None, Beyond::Url(url)) => {
                 Err(Reply::redirect(Kind::LimitReached, Status::Found, url).into())
             }
             (Spent::None, Beyond::Page(page)) => {
-                Err(self.gone(page, entry.destination, Kind::LimitReached))
+                Err(self.gone(page, entry.destination, Kind::LimitReached, granted))
             }
         }
     }
 
     /// What a link shows when its time, or its number of visits, is over.
-    fn expired(&self, entry: &Entry<'a>, view: &View<'a>, kind: Kind) -> Stop<'a> {
+    fn expired(
+        &self,
+        entry: &Entry<'a>,
+        view: &View<'a>,
+        kind: Kind,
+        granted: &Granted,
+    ) -> Stop<'a> {
         if !entry.expired_url.is_empty() {
             let kind = match kind {
                 Kind::Expired => Kind::ExpiredRedirect,
@@ -325,17 +355,17 @@ impl<'a> Walk<'_, 'a> {
             return Reply::redirect(kind, Status::Found, entry.expired_url).into();
         }
         match view.expired_page {
-            Some(page) => self.gone(page, entry.destination, kind),
+            Some(page) => self.gone(page, entry.destination, kind, granted),
             None => kind.into(),
         }
     }
 
     /// A shared page with status 410; our own where there is none of that id.
-    fn gone(&self, page: u64, destination: &[u8], kind: Kind) -> Stop<'a> {
+    fn gone(&self, page: u64, destination: &[u8], kind: Kind, granted: &Granted) -> Stop<'a> {
         let Some(page) = self.asked.table.page(page) else {
             return kind.into();
         };
-        match self.asked.gates.page(page, destination) {
+        match self.asked.gates.page(page, destination, granted) {
             Ok(reply) => reply.gone(kind).into(),
             Err(Some(wait)) => Stop::Wait(wait),
             // The text is worth less than the truth: it is over.
@@ -365,7 +395,7 @@ impl<'a> Walk<'_, 'a> {
         entry: &Entry<'a>,
         view: &View<'a>,
         choice: &Choice<'a>,
-        scan: bool,
+        (scan, granted): (bool, &Granted),
     ) -> Result<(Reply, Visit<'a>), Stop<'a>> {
         let (destination, utm) = match choice.to {
             To::Target(Target::Redirect { url, utm }) => (url, utm),
@@ -379,6 +409,13 @@ impl<'a> Walk<'_, 'a> {
             .then(|| with_query(destination, self.asked.head.query))
             .flatten();
         let url = passed.as_deref().unwrap_or(destination);
+        if self.is_post() && granted.password != Some(entry.link) {
+            // Only a shared page can have a form.
+            return Err(match choice.to {
+                To::Target(Target::Page { .. }) => Stop::Wait(Wait::Form { link: entry.link }),
+                _ => Kind::BadMethod.into(),
+            });
+        }
         // A form's answer must not be followed by another POST, with the password, to the destination.
         let status = if self.is_post() {
             Status::Found
@@ -398,12 +435,12 @@ impl<'a> Walk<'_, 'a> {
             }
             To::App(_) => Reply::redirect(Kind::Redirect, status, url),
             To::Target(Target::Page { page, .. }) => match self.asked.table.page(page) {
-                Some(page) => gates.page(page, url).map_err(missing)?,
+                Some(page) => gates.page(page, url, granted).map_err(missing)?,
                 // A deleted splash or overlay: the link goes on without it.
                 None if !url.is_empty() => Reply::redirect(Kind::Redirect, status, url),
                 None => return Err(Kind::UnknownSlug.into()),
             },
-            To::Target(Target::Body(body)) => gates.body(&body).map_err(missing)?,
+            To::Target(Target::Body(body)) => gates.body(&body, granted).map_err(missing)?,
             // No storage is read here.
             To::Target(Target::File(_)) => return Err(Kind::BodyMissing.into()),
             // A second hop.

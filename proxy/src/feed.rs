@@ -16,6 +16,7 @@
     clippy::panic
 )]
 
+mod call;
 mod client;
 mod retired;
 mod session;
@@ -34,8 +35,10 @@ use tokio::runtime::Builder;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::call::Caller;
 use self::retired::Retired;
 use self::session::Ended;
+use crate::blobs::Blobs;
 use crate::config;
 use crate::metrics as names;
 use crate::salts::Salts;
@@ -64,6 +67,8 @@ pub struct Parts {
     pub data_dir: PathBuf,
     /// Where each new table goes.
     pub table: Current,
+    /// Who fetches what the table names.
+    pub blobs: Arc<Blobs>,
     /// Where new salts go.
     pub salts: Salts,
     /// Where changes are kept.
@@ -124,6 +129,7 @@ struct Client {
     config: config::Feed,
     data_dir: PathBuf,
     table: Current,
+    blobs: Arc<Blobs>,
     salts: Salts,
     disk: Disk,
     health: Health,
@@ -150,6 +156,7 @@ impl Client {
             config: parts.config,
             data_dir: parts.data_dir,
             table: parts.table,
+            blobs: parts.blobs,
             salts: parts.salts,
             disk: parts.disk,
             health: parts.health,

@@ -7,6 +7,7 @@
 
 pub mod answer;
 pub mod app;
+pub mod blobs;
 pub mod client_ip;
 pub mod config;
 pub mod data_folder;

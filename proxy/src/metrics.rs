@@ -45,6 +45,15 @@ pub const SNAPSHOT_ERRORS: &str = "signpost_proxy_snapshot_errors_total";
 /// Snapshots written to disk.
 pub const SNAPSHOT_WRITES: &str = "signpost_proxy_snapshot_writes_total";
 
+/// Blobs asked of the control plane, by `result` (fetched, failed).
+pub const BLOB_FETCHES: &str = "signpost_proxy_blob_fetches_total";
+/// What went wrong with copies of blobs on disk, by `kind` (damaged, write).
+pub const BLOB_ERRORS: &str = "signpost_proxy_blob_errors_total";
+/// Passwords checked, by `result` (right, wrong, limited, busy).
+pub const PASSWORDS: &str = "signpost_proxy_passwords_total";
+/// Visits of click-limited links leased, by `result` (granted, none, failed), and given back.
+pub const LEASES: &str = "signpost_proxy_leases_total";
+
 /// Describes the metrics of this file to the recorder.
 pub fn describe() {
     clicks::describe();
@@ -82,6 +91,19 @@ pub fn describe() {
     describe_counter!(
         SNAPSHOT_ERRORS,
         "what went wrong with the snapshot on disk, by kind: read, damaged, write, queue_full"
+    );
+    describe_counter!(BLOB_FETCHES, "blobs asked of the control plane, by result");
+    describe_counter!(
+        BLOB_ERRORS,
+        "what went wrong with copies of blobs on disk, by kind: damaged, write"
+    );
+    describe_counter!(
+        PASSWORDS,
+        "passwords checked, by result: right, wrong, limited (too many from one address), busy"
+    );
+    describe_counter!(
+        LEASES,
+        "visits of click-limited links, by result: granted, none (asked for, and there are none left), failed (no answer in time), returned"
     );
     describe_counter!(SNAPSHOT_WRITES, "snapshots written to disk");
 }

@@ -13,6 +13,8 @@ pub mod files {
     pub const CLICKS_IMPORT: &str = "clicks-import";
     /// Folder of the proxy's snapshot of the link table.
     pub const SNAPSHOT: &str = "links";
+    /// Folder of the proxy's copies of blobs.
+    pub const BLOBS: &str = "blobs";
     /// Folder of the embedded ClickHouse engine.
     pub const CLICKHOUSE: &str = "clickhouse";
     /// Token of the feed, made by the control plane, mode 0600.

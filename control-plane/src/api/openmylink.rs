@@ -30,12 +30,9 @@ mod labels;
 mod link_request;
 mod links;
 mod openapi;
-mod overlays;
-mod pixels;
 pub(crate) mod reply;
 mod request;
 mod single;
-mod splashes;
 mod stats;
 
 /// All endpoints of the dialect.
@@ -57,23 +54,6 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/api/url/{id}/update", put(links::update))
         .route("/api/url/{id}/delete", delete(links::delete))
         .route("/api/url/{id}/stats", get(stats::stats))
-        .route("/api/pixels", get(pixels::list))
-        .route("/api/pixel/add", post(pixels::add))
-        .route("/api/pixel/{id}/update", put(pixels::update))
-        .route("/api/pixel/{id}/delete", delete(pixels::delete))
-        .route("/api/splash", get(splashes::list))
-        .route("/api/splash/add", post(splashes::add))
-        .route("/api/splash/{id}/update", put(splashes::update))
-        .route("/api/splash/{id}/delete", delete(splashes::delete))
-        .route("/api/overlay", get(overlays::list))
-        .route("/api/overlay/add", post(overlays::add))
-        .route("/api/overlay/{id}/update", put(overlays::update))
-        .route("/api/overlay/{id}/delete", delete(overlays::delete))
-        .route("/api/overlay/{id}/messages", get(overlays::messages))
-        .route(
-            "/api/overlay/{id}/messages/{message}/delete",
-            delete(overlays::delete_message),
-        )
         .route("/api/openapi.json", get(openapi::document))
         .route("/api/docs", get(openapi::page))
         .route("/avatars/{name}", get(account::avatar))

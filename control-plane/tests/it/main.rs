@@ -16,4 +16,3 @@ mod links;
 mod lists;
 mod start;
 mod stats;
-mod surfaces;

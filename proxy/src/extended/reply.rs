@@ -143,6 +143,14 @@ impl Reply {
         reply
     }
 
+    /// What the control plane answered to a form.
+    pub(crate) fn forwarded(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        let mut reply = Self::new(Kind::Page, status, Outcome::Unspecified, body);
+        reply.headers.extend(headers);
+        reply.headers.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+        reply
+    }
+
     /// The same, said of something that is over.
     pub(super) fn gone(mut self, kind: Kind) -> Self {
         self.kind = kind;

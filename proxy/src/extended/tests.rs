@@ -270,7 +270,7 @@ fn answer(request: &str, agent: &str, more: &[(&'static str, &str)]) -> (Respons
             .map_or(String::new(), |v| format!("{} plain", v.link));
         return (decision.answer.into_response(), visit);
     };
-    let gates = Gates::default();
+    let gates = Gates::shut();
     SENSES.with(|senses| {
         let asked = Asked {
             head,
@@ -300,7 +300,10 @@ fn answer(request: &str, agent: &str, more: &[(&'static str, &str)]) -> (Respons
                 let visits: Vec<_> = answered.visits.iter().flatten().map(show).collect();
                 (answered.response, visits.join(", "))
             }
-            Decided::Wait(wait) => panic!("{wait:?}"),
+            Decided::Wait(wait) => (
+                Reply::own(Kind::BodyMissing).into_response(&head),
+                format!("waits: {wait:?}"),
+            ),
         }
     })
 }
@@ -342,6 +345,15 @@ fn check_as(agent: &str, request: &str, expected: &str, visits: &str) {
 #[track_caller]
 fn check(request: &str, expected: &str, visits: &str) {
     check_as(DESKTOP, request, expected, visits);
+}
+
+#[track_caller]
+fn check_waits(request: &str, what: &str) {
+    let (_, waits) = answer(request, DESKTOP, &[]);
+    assert!(
+        waits.starts_with(&format!("waits: {what}")),
+        "{request}: {waits}"
+    );
 }
 
 #[test]
@@ -396,7 +408,8 @@ fn pages_and_bodies() {
         "308 https://dest.test/no-splash?own=1",
         "no-splash redirect 308 0/0",
     );
-    check("GET /fetched", "503 still being fetched…", "");
+    check_waits("GET /fetched", "Blob");
+    check_waits("POST /splash", "Form");
     check("GET /gone", "410 over", "");
     check("GET /body", "200 {}", "");
     let (response, _) = answer("GET /splash", DESKTOP, &[]);
@@ -529,6 +542,15 @@ fn one_hop_counts_for_both_links() {
 fn gates_stay_shut() {
     check("GET /locked", "200 <form method=\"post\">…", "");
     check("HEAD /locked", "200 <form method=\"post\">…", "");
+    check_waits("POST /locked", "Password");
+    check_waits("GET /limited", "Lease");
+    check("HEAD /limited", "308 https://dest.test/limited?own=1", "");
+    check_as(
+        UNFURLER,
+        "GET /limited",
+        "308 https://dest.test/limited?own=1",
+        "limited redirect 308 0/0 bot",
+    );
     let (response, _) = answer("GET /locked", DESKTOP, &[("cookie", "signpost_open=1.00")]);
     assert!(response.headers().get("location").is_none());
     let (response, _) = answer("GET /locked", DESKTOP, &[("accept", "application/json")]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, HOST};
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -33,9 +33,26 @@ pub(super) struct Frames {
 pub(super) async fn ask(
     url: &FeedUrl,
     token: &Secret,
-    mut request: Request<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
     silence: Duration,
 ) -> Result<Frames, Ended> {
+    let response = send(url, token, request).await?;
+    match response.status() {
+        StatusCode::OK => Ok(Frames {
+            body: response.into_body(),
+            buffer: BytesMut::new(),
+            silence,
+        }),
+        status => Err(Ended::Status(status)),
+    }
+}
+
+/// Sends a request with the feed's token, on a connection of its own.
+pub(super) async fn send(
+    url: &FeedUrl,
+    token: &Secret,
+    mut request: Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, Ended> {
     let connecting = async {
         let stream = TcpStream::connect(url.authority.as_str()).await?;
         stream.set_nodelay(true)?;
@@ -61,18 +78,10 @@ pub(super) async fn ask(
         tokio::spawn(connection);
         sender.send_request(request).await
     };
-    let response = timeout(ANSWER_TIMEOUT, answer)
+    timeout(ANSWER_TIMEOUT, answer)
         .await
         .map_err(|_| Ended::Silent)?
-        .map_err(Ended::Http)?;
-    match response.status() {
-        StatusCode::OK => Ok(Frames {
-            body: response.into_body(),
-            buffer: BytesMut::new(),
-            silence,
-        }),
-        status => Err(Ended::Status(status)),
-    }
+        .map_err(Ended::Http)
 }
 
 /// Salts travel in clear: so to loopback or to one of this machine's own addresses only.

@@ -167,6 +167,7 @@ impl Client {
     fn apply(&mut self, change: &Change, raw: Bytes) -> Result<(), Ended> {
         let table = self.table.load_full().apply(change)?;
         self.publish(table);
+        self.blobs.changed(change);
         counter!(names::FEED_CHANGES).increment(1);
         let delay = unix_ms().saturating_sub(change.committed_at_ms);
         self.metrics.delay.record(delay.max(0) as f64 / 1000.0);
@@ -233,6 +234,7 @@ impl Client {
             .map_err(Ended::Incomplete)?;
         drop(table);
         self.publish(assembled);
+        self.blobs.replaced();
         counter!(names::FEED_SNAPSHOTS).increment(1);
         tracing::info!(
             seq = version.seq,

@@ -1,7 +1,7 @@
 //! One connection: the direct path, then perhaps hyper; its deadlines, its end.
 
 use std::convert::Infallible;
-use std::future::{Future, Ready, ready};
+use std::future::Future;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::pin::Pin;
@@ -23,11 +23,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::direct::{Direct, End};
-use super::extended;
+use super::extended::{self, Soon, Waiting};
 use super::watched::{Activity, Watched};
 use super::worker::Worker;
 use crate::client_ip::client_ip;
-use crate::extended::Asked;
+use crate::extended::{Asked, Granted};
 use crate::handler::decide;
 use crate::metrics::{self, Closed};
 use crate::request::{Head, Headers, HostName};
@@ -258,12 +258,12 @@ struct Visitor {
 impl Service<Request<Incoming>> for Visitor {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
+    type Future = Soon;
 
     #[inline]
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        // Nothing we answer needs one; hyper closes the connection behind an answer whose request it has not read whole.
+        // Only a form is read, by `extended`; hyper closes the connection behind an answer whose request it has not read whole.
         self.activity.head_complete(!body.is_end_stream());
         let headers = Headers::Map(&parts.headers);
         let client_ip = client_ip(self.peer, headers, &self.worker.shared.trusted);
@@ -282,7 +282,23 @@ impl Service<Request<Incoming>> for Visitor {
                     senses: &self.worker.senses,
                     gates: &self.worker.shared.gates,
                 };
-                extended::answer(&self.worker, &asked, entry)
+                let mut granted = Granted::default();
+                match extended::answer(&self.worker, &asked, entry, &mut granted) {
+                    Ok(response) => response,
+                    Err(wait) => {
+                        let client_ip = head.client_ip;
+                        drop(table);
+                        let waiting = Waiting {
+                            worker: Rc::clone(&self.worker),
+                            activity: Rc::clone(&self.activity),
+                            parts,
+                            body: Some(body),
+                            client_ip,
+                            granted,
+                        };
+                        return Soon::Later(Box::pin(waiting.answer(wait)));
+                    }
+                }
             }
             None => {
                 if let Some(visit) = &decision.visit {
@@ -298,7 +314,7 @@ impl Service<Request<Incoming>> for Visitor {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }
-        ready(Ok(response))
+        Soon::Now(Some(response))
     }
 }
 

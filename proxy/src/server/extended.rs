@@ -1,27 +1,271 @@
-//! Answers to requests for links that do more than redirect.
+//! Answers to requests for links that do more than redirect, waiting where that must be.
 
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, LOCATION};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use schemas::feed::paths;
 use schemas::link::Entry;
+use tokio::time::timeout;
 
+use super::connection::unix_ms;
+use super::watched::Activity;
 use super::worker::Worker;
 use crate::answer::Kind;
-use crate::extended::{Asked, Decided, Granted, Reply, Response, decide};
+use crate::enrich::form_decoded;
+use crate::extended::{Asked, Decided, Granted, Reply, Response, Wait, decide};
+use crate::gates::Checked;
+use crate::handler;
 use crate::metrics::Method;
+use crate::pages::own::PASSWORD_FIELD;
+use crate::request::{Head, HostName};
 
-/// The answer, its visits recorded.
+/// Longest form, in bytes: a password, or what a person writes into a contact form.
+const MAX_FORM_BYTES: usize = 16 << 10;
+
+/// How long a form may take to arrive.
+const FORM_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long the control plane may take with a form (design of forwarded forms), and how much it may answer.
+const FORWARD_DEADLINE: Duration = Duration::from_secs(2);
+const MAX_FORWARDED_BYTES: usize = 256 << 10;
+
+/// Times a request may wait for something: a password, two leases, two pages, and one that another visitor got first.
+const MAX_WAITS: usize = 6;
+
+const X_LINK: HeaderName = HeaderName::from_static("x-signpost-link");
+const X_VISITOR: HeaderName = HeaderName::from_static("x-signpost-visitor");
+
+/// An answer, now or after waiting.
+pub(super) enum Soon {
+    /// It is there.
+    Now(Option<Response>),
+    /// It is waited for.
+    Later(Pin<Box<dyn Future<Output = Response>>>),
+}
+
+impl Future for Soon {
+    type Output = Result<Response, Infallible>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            // hyper asks once.
+            Self::Now(response) => response
+                .take()
+                .map_or(Poll::Pending, |r| Poll::Ready(Ok(r))),
+            Self::Later(future) => future.as_mut().poll(cx).map(Ok),
+        }
+    }
+}
+
+/// The answer, its visits recorded; or what must be waited for.
 #[cold]
-pub(super) fn answer(worker: &Worker, asked: &Asked<'_>, entry: Entry<'_>) -> Response {
-    let method = Method::of(asked.head.method);
-    match decide(asked, entry, &mut Granted::default()) {
+pub(super) fn answer(
+    worker: &Worker,
+    asked: &Asked<'_>,
+    entry: Entry<'_>,
+    granted: &mut Granted,
+) -> Result<Response, Wait> {
+    match decide(asked, entry, granted) {
         Decided::Answer(answered) => {
             for visit in answered.visits.iter().flatten() {
                 worker.record(visit);
             }
+            let method = Method::of(asked.head.method);
             worker.metrics.answered(answered.kind, method);
-            answered.response
+            Ok(answered.response)
         }
-        Decided::Wait(_) => {
-            worker.metrics.answered(Kind::GateBusy, method);
-            Reply::own(Kind::GateBusy).into_response(&asked.head)
+        Decided::Wait(wait) => Err(wait),
+    }
+}
+
+/// A request that waits.
+pub(super) struct Waiting {
+    pub(super) worker: Rc<Worker>,
+    pub(super) activity: Rc<Activity>,
+    pub(super) parts: Parts,
+    pub(super) body: Option<Incoming>,
+    pub(super) client_ip: IpAddr,
+    pub(super) granted: Granted,
+}
+
+impl Waiting {
+    /// Waits for this, then for whatever else, then answers.
+    pub(super) async fn answer(mut self, mut wait: Wait) -> Response {
+        let mut response = None;
+        for _ in 0..MAX_WAITS {
+            if let Err(reply) = self.wait(wait).await {
+                response = Some(self.finish(reply));
+                break;
+            }
+            match self.again() {
+                Ok(answered) => {
+                    response = Some(answered);
+                    break;
+                }
+                Err(next) => wait = next,
+            }
+        }
+        let mut response = response.unwrap_or_else(|| self.finish(Reply::own(Kind::GateBusy)));
+        if self.worker.is_draining() {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        response
+    }
+
+    /// Decides anew, with the newest table.
+    fn again(&mut self) -> Result<Response, Wait> {
+        let worker = &self.worker;
+        let head = Head::of(&self.parts, self.client_ip);
+        let mut host = HostName::new();
+        let table = worker.table.load();
+        let now_ms = unix_ms();
+        let decision = handler::decide(&head, &table, now_ms, &mut host);
+        let Some((entry, host)) = decision.extended else {
+            // It was edited meanwhile.
+            if let Some(visit) = &decision.visit {
+                worker.record(visit);
+            }
+            let method = Method::of(head.method);
+            worker.metrics.answered(decision.answer.kind(), method);
+            self.granted.give_back(&worker.shared.gates);
+            return Ok(decision.answer.into_response());
+        };
+        let asked = Asked {
+            head,
+            table: &table,
+            now_ms,
+            host,
+            senses: &worker.senses,
+            gates: &worker.shared.gates,
+        };
+        answer(worker, &asked, entry, &mut self.granted)
+    }
+
+    /// An answer that is none of a link's.
+    fn finish(&mut self, reply: Reply) -> Response {
+        self.granted.give_back(&self.worker.shared.gates);
+        let method = Method::of(&self.parts.method);
+        self.worker.metrics.answered(reply.kind, method);
+        reply.into_response(&Head::of(&self.parts, self.client_ip))
+    }
+
+    /// Waits; what to answer when that was in vain.
+    async fn wait(&mut self, wait: Wait) -> Result<(), Reply> {
+        let worker = Rc::clone(&self.worker);
+        let gates = &worker.shared.gates;
+        match wait {
+            Wait::Lease { link } => gates.leases.ask(link, unix_ms()).await,
+            Wait::Blob { hash } => {
+                let bytes = gates.blobs.load(hash).await;
+                self.granted.add_blob(hash, bytes);
+            }
+            Wait::Password { link, phc } => {
+                let form = self.form().await?;
+                let password = field(&form, PASSWORD_FIELD.as_bytes());
+                let checked = gates
+                    .passwords
+                    .check(self.client_ip, &password, &phc, unix_ms());
+                match checked.await {
+                    Checked::Right => self.granted.password = Some(link),
+                    Checked::Wrong => {
+                        return Err(Reply::password(Some("That was not it. Please try again.")));
+                    }
+                    Checked::Limited => return Err(Reply::own(Kind::PasswordLimited)),
+                    Checked::Busy => return Err(Reply::own(Kind::GateBusy)),
+                }
+            }
+            Wait::Form { link } => return Err(self.forward(link).await),
+        }
+        Ok(())
+    }
+
+    /// The request's body. It is read once.
+    async fn form(&mut self) -> Result<Bytes, Reply> {
+        let Some(body) = self.body.take() else {
+            return Ok(Bytes::new());
+        };
+        let read = Limited::new(body, MAX_FORM_BYTES).collect();
+        match timeout(FORM_DEADLINE, read).await {
+            Ok(Ok(body)) => {
+                self.activity.head_complete(false);
+                Ok(body.to_bytes())
+            }
+            _ => Err(Reply::own(Kind::BadRequest)),
         }
     }
+
+    /// Passes a form on, and its answer back.
+    async fn forward(&mut self, link: u64) -> Reply {
+        let busy = Reply::own(Kind::GateBusy);
+        let worker = Rc::clone(&self.worker);
+        let Some(caller) = &worker.shared.gates.caller else {
+            return busy;
+        };
+        let form = match self.form().await {
+            Ok(form) => form,
+            Err(reply) => return reply,
+        };
+        let mut headers = HeaderMap::new();
+        if let Some(kind) = self.parts.headers.get(CONTENT_TYPE) {
+            headers.insert(CONTENT_TYPE, kind.clone());
+        }
+        headers.insert(X_LINK, link.into());
+        if let Ok(visitor) = HeaderValue::from_str(&self.client_ip.to_string()) {
+            headers.insert(X_VISITOR, visitor);
+        }
+        let path = format!("{}/form", paths::VISITOR);
+        let answer = caller
+            .call(
+                (http::Method::POST, &path),
+                headers,
+                form,
+                MAX_FORWARDED_BYTES,
+                FORWARD_DEADLINE,
+            )
+            .await;
+        let Some(answer) = answer.filter(|a| a.status.as_u16() < 500) else {
+            return busy;
+        };
+        // Nothing else of its headers: what the control plane says of itself is not for visitors.
+        let kept = [
+            CONTENT_TYPE,
+            LOCATION,
+            CACHE_CONTROL,
+            http::header::CONTENT_SECURITY_POLICY,
+        ];
+        let kept = kept
+            .into_iter()
+            .filter_map(|name| Some((name.clone(), answer.headers.get(&name)?.clone())));
+        let status = match answer.status {
+            // The feed's token is none of the visitor's business.
+            StatusCode::UNAUTHORIZED => return busy,
+            status => status,
+        };
+        Reply::forwarded(status, kept.collect(), answer.body)
+    }
+}
+
+/// The first value of a form's field.
+fn field(form: &[u8], name: &[u8]) -> Vec<u8> {
+    form.split(|b| *b == b'&')
+        .find_map(|pair| {
+            let at = pair.iter().position(|b| *b == b'=')?;
+            let (key, value) = pair.split_at_checked(at)?;
+            (form_decoded(key) == name)
+                .then(|| form_decoded(value.get(1..).unwrap_or_default()).into_owned())
+        })
+        .unwrap_or_default()
 }

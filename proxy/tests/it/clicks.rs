@@ -126,14 +126,14 @@ fn eventually(mut holds: impl FnMut() -> bool) {
 
 /// What a click log says, as a reader of it reads it.
 #[derive(Default)]
-struct Told {
-    clicks: Vec<Click>,
+pub(crate) struct Told {
+    pub(crate) clicks: Vec<Click>,
     books: Vec<Book>,
     damage: usize,
 }
 
 impl Told {
-    fn by(folder: &Path) -> Self {
+    pub(crate) fn by(folder: &Path) -> Self {
         let mut told = Self::default();
         let mut segments: Vec<_> = fs::read_dir(folder)
             .into_iter()

@@ -29,6 +29,17 @@ pub(crate) struct State {
     domains: BTreeMap<u32, feed::Domain>,
     suspended: BTreeMap<u64, bool>,
     salts: Vec<feed::Salt>,
+    pages: BTreeMap<u64, feed::Page>,
+    cookie_keys: Option<feed::CookieKeys>,
+    /// By hash in hex.
+    pub(crate) blobs: BTreeMap<String, Vec<u8>>,
+    /// Limit and visits handed out, by link.
+    pub(crate) limits: BTreeMap<u64, (u64, u64)>,
+    /// Visits handed out with one answer, at most.
+    pub(crate) grant: u64,
+    pub(crate) leases_fail: bool,
+    /// Heads and bodies of forms passed on.
+    pub(crate) forms: Vec<(String, String)>,
     seq: u64,
     /// Id of each transaction since the beginning of this history.
     ids: BTreeMap<u64, Vec<u8>>,
@@ -155,6 +166,15 @@ impl FeedServer {
             for workspace in &shared.workspace {
                 state.suspended.insert(workspace.id, workspace.suspended);
             }
+            for page in &shared.page {
+                state.pages.insert(page.id, page.clone());
+            }
+            for id in &shared.page_delete {
+                state.pages.remove(id);
+            }
+            if let Some(keys) = &shared.cookie_keys {
+                state.cookie_keys = Some(keys.clone());
+            }
             if let Some(salts) = &shared.salts {
                 state.salts = salts.salt.clone();
             }
@@ -239,7 +259,9 @@ impl State {
             salts: Some(feed::Salts {
                 salt: self.salts.clone(),
             }),
-            ..Shared::default()
+            page: self.pages.values().cloned().collect(),
+            page_delete: vec![],
+            cookie_keys: self.cookie_keys.clone(),
         }
     }
 
@@ -285,6 +307,30 @@ impl State {
         out
     }
 
+    /// Hands out visits as a control plane does.
+    fn lease(&mut self, request: &feed::LeaseRequest) -> feed::LeaseReply {
+        for unused in &request.unused {
+            let (_, handed) = self.limits.get_mut(&unused.link).expect("a link");
+            *handed = handed
+                .checked_sub(unused.visits)
+                .expect("no more than it got");
+        }
+        let grant = self.grant.max(1);
+        let mut lease = |link: &u64| {
+            let (max, handed) = self.limits.get_mut(link).expect("a link");
+            let visits = grant.min(*max - *handed);
+            *handed += visits;
+            feed::Lease {
+                link: *link,
+                visits,
+                max: *max,
+            }
+        };
+        feed::LeaseReply {
+            lease: request.ask.iter().map(&mut lease).collect(),
+        }
+    }
+
     fn mangled(&mut self, path: &str, bytes: Vec<u8>) -> Vec<u8> {
         match &mut self.mangle {
             Some(mangle) => mangle(path, bytes),
@@ -313,6 +359,37 @@ fn serve(mut stream: TcpStream, state: &(Mutex<State>, Condvar)) -> std::io::Res
         drop(guard);
         stream.write_all(ok)?;
         return stream.write_all(&bytes);
+    }
+    let whole = |status: &str, head: &str, body: &[u8]| {
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 {status}\r\nconnection: close\r\n{head}content-length: {length}\r\n\r\n"
+        );
+        [head.as_bytes(), body].concat()
+    };
+    if let Some(hash) = target.strip_prefix(feed::paths::BLOBS) {
+        let bytes = guard.blobs.get(hash.trim_start_matches('/')).cloned();
+        drop(guard);
+        return stream.write_all(&match bytes {
+            Some(bytes) => whole("200 OK", "", &bytes),
+            None => whole("404 Not Found", "", b""),
+        });
+    }
+    if target == feed::paths::LEASES {
+        if guard.leases_fail {
+            return Ok(());
+        }
+        let request = feed::LeaseRequest::decode(&body[..]).expect("a request of ours");
+        let reply = guard.lease(&request);
+        drop(guard);
+        return stream.write_all(&whole("200 OK", "", &reply.encode_to_vec()));
+    }
+    if target.starts_with(feed::paths::VISITOR) {
+        let form = String::from_utf8_lossy(&body).into_owned();
+        guard.forms.push((head.clone(), form));
+        drop(guard);
+        let head = "content-type: text/html\r\nset-cookie: secret=1\r\n";
+        return stream.write_all(&whole("200 OK", head, b"thank you"));
     }
     assert!(target.starts_with(feed::paths::FEED), "{target}");
     guard.follows += 1;

@@ -4,6 +4,7 @@ mod clicks;
 mod connections;
 mod counting;
 mod direct;
+mod extended;
 mod feed;
 mod feed_server;
 mod harness;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{account, bulk, export, keys, links, overlays, pixels, single, splashes, stats};
+use super::{account, bulk, export, keys, links, single, stats};
 
 /// All endpoints. A test calls each, so the list cannot fall behind the router.
 #[derive(OpenApi)]
@@ -34,20 +34,6 @@ use super::{account, bulk, export, keys, links, overlays, pixels, single, splash
         bulk::add,
         export::export,
         stats::stats,
-        pixels::list,
-        pixels::add,
-        pixels::update,
-        pixels::delete,
-        splashes::list,
-        splashes::add,
-        splashes::update,
-        splashes::delete,
-        overlays::list,
-        overlays::add,
-        overlays::update,
-        overlays::delete,
-        overlays::messages,
-        overlays::delete_message,
     ),
     components(schemas(stats::EventsReply)),
     security(("key" = [])),
