@@ -1,12 +1,15 @@
 //! What every dialect does with links: the rules of [`crate::domain`] and the database together.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use schemas::host::Host;
 use schemas::slug::{Slug, lookup_key};
 
 use crate::app::App;
 use crate::domain::destination::Destination;
 use crate::domain::field::FieldError;
-use crate::domain::link::{Content, Edit};
+use crate::domain::link::{Content, Edit, Groups};
+use crate::domain::password;
 use crate::error::ApiError;
 use crate::store::domains::{self, Domain};
 use crate::store::links::{self, Added, Change, Inserted, Link, NewLink, Together, WriteError};
@@ -18,8 +21,22 @@ pub(crate) struct Wish {
     pub(crate) slug: Option<Slug>,
     /// The domain, with or without scheme; `None`: the default one, or the one it has.
     pub(crate) domain: Option<String>,
+    /// The password; `Some(None)`: none.
+    pub(crate) password: Option<Option<Secret>>,
+    /// Where it is filed.
+    pub(crate) groups: Groups,
     /// Everything else.
     pub(crate) edit: Edit,
+}
+
+/// A password on its way to being hashed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 /// Adds one link.
@@ -36,9 +53,10 @@ pub(crate) async fn add(app: &App, workspace: i64, wish: Wish) -> Result<Link, A
 pub(crate) async fn add_all(
     app: &App,
     workspace: i64,
-    wishes: Vec<Result<Wish, ApiError>>,
+    mut wishes: Vec<Result<Wish, ApiError>>,
     together: Together,
 ) -> Result<Vec<Result<Link, ApiError>>, ApiError> {
+    hash_passwords(wishes.iter_mut().flatten()).await?;
     let loops = own_hosts(app, wishes.iter().flatten()).await?;
     let mut results: Vec<Option<Result<Link, ApiError>>> = Vec::with_capacity(wishes.len());
     let mut checked: Vec<(usize, Option<Domain>, Wish, Content)> = Vec::new();
@@ -61,6 +79,7 @@ pub(crate) async fn add_all(
             domain: domain.as_ref().unwrap_or(&app.default_domain),
             slug: wish.slug.clone(),
             content: content.clone(),
+            groups: wish.groups.clone(),
         });
         let Inserted {
             results: added,
@@ -102,8 +121,9 @@ pub(crate) async fn update(
     app: &App,
     workspace: i64,
     id: i64,
-    wish: Wish,
+    mut wish: Wish,
 ) -> Result<Link, ApiError> {
+    hash_passwords(std::iter::once(&mut wish)).await?;
     let loops = own_hosts(app, std::iter::once(&wish)).await?;
     check_loops(app, &loops, &wish.edit)?;
     let domain = match &wish.domain {
@@ -119,6 +139,7 @@ pub(crate) async fn update(
         edit: &wish.edit,
         domain: domain.as_ref(),
         slug: wish.slug.as_ref(),
+        groups: &wish.groups,
     };
     links::update(&app.store, (workspace, id), change, now_ms)
         .await
@@ -164,6 +185,38 @@ pub(crate) async fn by_short_url(app: &App, workspace: i64, short: &str) -> Resu
         }
     }
     Err(missing())
+}
+
+/// Replaces passwords by their hashes, away from the threads that serve. Equal passwords of one call share a hash: a
+/// thousand links with one password cost one hashing.
+async fn hash_passwords<'a>(wishes: impl Iterator<Item = &'a mut Wish>) -> Result<(), ApiError> {
+    let mut waiting: Vec<(&mut Wish, Secret)> = Vec::new();
+    for wish in wishes {
+        match wish.password.take() {
+            None => {}
+            Some(None) => wish.edit.extras.password_phc = Some(None),
+            Some(Some(secret)) => waiting.push((wish, secret)),
+        }
+    }
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let secrets: BTreeSet<Secret> = waiting.iter().map(|(_, secret)| secret.clone()).collect();
+    let hashed = tokio::task::spawn_blocking(move || {
+        let hash = |secret: Secret| {
+            let phc = password::hash(&secret.0)?;
+            Ok((secret, phc))
+        };
+        secrets
+            .into_iter()
+            .map(hash)
+            .collect::<anyhow::Result<BTreeMap<Secret, String>>>()
+    });
+    let hashed = hashed.await.map_err(anyhow::Error::from)??;
+    for (wish, secret) in waiting {
+        wish.edit.extras.password_phc = hashed.get(&secret).cloned().map(Some);
+    }
+    Ok(())
 }
 
 async fn prepare(

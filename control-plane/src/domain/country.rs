@@ -14,6 +14,44 @@ pub fn name(code: &str) -> &str {
         .map_or(code, |(_, name)| name)
 }
 
+/// The code of a country given by code or English name, in any case.
+pub fn code(text: &str) -> Option<&'static str> {
+    let lower = text.trim().to_lowercase();
+    let found = NAMES
+        .iter()
+        .find(|(code, name)| code.to_lowercase() == lower || name.to_lowercase() == lower);
+    let alias = || ALIASES.iter().find(|(name, _)| *name == lower);
+    found
+        .map(|(code, _)| *code)
+        .or_else(|| alias().map(|(_, code)| *code))
+}
+
+/// Other usual names, lower case.
+const ALIASES: [(&str, &str); 22] = [
+    ("america", "US"),
+    ("bosnia", "BA"),
+    ("brunei darussalam", "BN"),
+    ("cape verde", "CV"),
+    ("congo-kinshasa", "CD"),
+    ("cote d'ivoire", "CI"),
+    ("czech republic", "CZ"),
+    ("great britain", "GB"),
+    ("holland", "NL"),
+    ("iran, islamic republic of", "IR"),
+    ("ivory coast", "CI"),
+    ("korea", "KR"),
+    ("korea, republic of", "KR"),
+    ("macedonia", "MK"),
+    ("republic of korea", "KR"),
+    ("russian federation", "RU"),
+    ("swaziland", "SZ"),
+    ("turkey", "TR"),
+    ("uk", "GB"),
+    ("united states of america", "US"),
+    ("usa", "US"),
+    ("viet nam", "VN"),
+];
+
 /// Sorted by code.
 const NAMES: [(&str, &str); 250] = [
     ("AD", "Andorra"),
@@ -277,6 +315,12 @@ mod tests {
         assert!(NAMES.is_sorted_by_key(|(code, _)| code));
         assert_eq!(name("CA"), "Canada");
         assert_eq!(name("GB"), "United Kingdom");
+        assert_eq!(code(" united KINGDOM "), Some("GB"));
+        assert_eq!(
+            (code("uk"), code("ca"), code("atlantis")),
+            (Some("GB"), Some("CA"), None)
+        );
+        assert!(ALIASES.iter().all(|(_, code)| name(code) != *code));
         assert_eq!(name(""), "Unknown");
         assert_eq!(name("Q?"), "Q?");
     }

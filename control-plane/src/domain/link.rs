@@ -1,8 +1,14 @@
 //! A link: what its owner set, and the entry that proxies hold.
 
+pub mod extras;
+pub mod resolve;
+
+use schemas::link::plan::MAX_PLAN_BYTES;
 use schemas::link::{Entry, Status};
 use schemas::slug::Slug;
 
+pub use self::extras::{Extras, ExtrasEdit};
+pub use self::resolve::Pages;
 use super::destination::{self, Destination, UTM};
 use super::field::{self, FieldError};
 
@@ -40,6 +46,8 @@ pub struct Content {
     pub utm: [String; 5],
     /// Put into the destination's query.
     pub parameters: Vec<(String, String)>,
+    /// Everything beyond a redirect.
+    pub extras: Extras,
 }
 
 /// A change to [`Content`]; `None` leaves a field as it is.
@@ -67,14 +75,48 @@ pub struct Edit {
     pub utm: [Option<String>; 5],
     /// See [`Content`].
     pub parameters: Option<Vec<(String, String)>>,
+    /// See [`Content`].
+    pub extras: ExtrasEdit,
+}
+
+/// Where an owner files a link; `None` leaves things as they are. Kept in the tables of those groups.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Groups {
+    /// Ids of all its channels.
+    pub channels: Option<Vec<i64>>,
+    /// Id of its campaign; `Some(None)`: none.
+    pub campaign: Option<Option<i64>>,
+    /// Id of its folder; `Some(None)`: none.
+    pub folder: Option<Option<i64>>,
+    /// All its tags.
+    pub tags: Option<Vec<TagRef>>,
+}
+
+impl Groups {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A tag as a caller names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TagRef {
+    /// By id.
+    Id(i64),
+    /// By name; made when there is none.
+    Name(String),
 }
 
 impl Edit {
     /// The URLs in it with the names of their fields, to be checked for loops.
-    pub fn urls(&self) -> impl Iterator<Item = (&'static str, &Destination)> {
+    pub fn urls(&self) -> impl Iterator<Item = (&str, &Destination)> {
         let expired = self.expired_url.as_ref().and_then(Option::as_ref);
         let url = self.destination.as_ref().map(|d| ("url", d));
-        url.into_iter().chain(expired.map(|d| ("expired_url", d)))
+        let extras = self.extras.urls.iter().map(|(name, d)| (name.as_str(), d));
+        url.into_iter()
+            .chain(expired.map(|d| ("expired_url", d)))
+            .chain(extras)
     }
 }
 
@@ -112,6 +154,7 @@ impl Content {
         if let Some(parameters) = &edit.parameters {
             self.parameters = check_parameters(parameters)?;
         }
+        self.extras.apply(&edit.extras)?;
         self.finished().map(|_| ())
     }
 
@@ -120,6 +163,11 @@ impl Content {
     /// # Errors
     /// Too long.
     pub fn finished(&self) -> Result<String, FieldError> {
+        self.finish_url("url", &self.destination)
+    }
+
+    /// As [`Self::finished`], for another URL of the link, in `field`.
+    fn finish_url(&self, field: &str, url: &str) -> Result<String, FieldError> {
         let mut set: Vec<(&str, &str)> = Vec::new();
         let utm = UTM
             .iter()
@@ -132,7 +180,7 @@ impl Content {
             }
         }
         set.extend(utm);
-        destination::finish("url", &self.destination, &set)
+        destination::finish(field, url, &set)
     }
 
     /// Lower-case text for look-up.
@@ -144,8 +192,14 @@ impl Content {
     ///
     /// # Errors
     /// A field beyond a limit of the entry.
-    pub fn entry(&self, key: Key<'_>) -> Result<Vec<u8>, FieldError> {
+    pub fn entry(&self, key: Key<'_>, pages: Pages) -> Result<Vec<u8>, FieldError> {
         let finished = self.finished()?;
+        let plan = self.plan(pages)?.encode().map_err(|e| {
+            FieldError::new(
+                "rules",
+                format!("and the other targets of the link cannot be served: {e}; all together may take {MAX_PLAN_BYTES} bytes"),
+            )
+        })?;
         let entry = Entry {
             domain: key.domain,
             slug: key.slug.as_str().as_bytes(),
@@ -158,9 +212,10 @@ impl Content {
             starts_at_ms: self.starts_at.unwrap_or(i64::MIN),
             expires_at_ms: self.expires_at.unwrap_or(i64::MAX),
             expired_url: self.expired_url.as_bytes(),
-            plan: b"",
+            plan: &plan,
         };
-        let mut bytes = Vec::with_capacity(finished.len() + self.expired_url.len() + 64);
+        let mut bytes =
+            Vec::with_capacity(finished.len() + self.expired_url.len() + plan.len() + 64);
         entry
             .encode(&mut bytes)
             .map_err(|e| FieldError::new("url", format!("cannot be served: {e}")))?;
@@ -231,7 +286,7 @@ mod tests {
             link: 7,
             workspace: 3,
         };
-        let bytes = content.entry(key).expect("fits");
+        let bytes = content.entry(key, Pages::default()).expect("fits");
         let entry = Entry::parse(&bytes).expect("own entry");
         assert_eq!(
             entry.destination,
@@ -239,7 +294,8 @@ mod tests {
         );
         assert!(entry.utm);
         assert_eq!(content.destination, "https://e.test/?utm_source=old");
-        assert_eq!(content.entry(key), Ok(bytes));
+        assert!(entry.plan.is_empty());
+        assert_eq!(content.entry(key, Pages::default()), Ok(bytes.clone()));
     }
 
     #[test]

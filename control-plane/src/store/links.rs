@@ -6,8 +6,9 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, FromRow, Row as _};
 
 use super::Store;
-use crate::domain::link::Content;
+use crate::domain::link::{Content, Extras};
 
+mod groups;
 mod write;
 
 pub use write::{Added, Change, Inserted, NewLink, Together, WriteError, delete, insert, update};
@@ -53,6 +54,7 @@ impl<'r> FromRow<'r, AnyRow> for Link {
         let slug: String = row.try_get("slug")?;
         let status: i64 = row.try_get("redirect_status")?;
         let parameters: String = row.try_get("parameters")?;
+        let extras: String = row.try_get("extras")?;
         Ok(Self {
             id: row.try_get("id")?,
             uuid: row.try_get("uuid")?,
@@ -82,6 +84,7 @@ impl<'r> FromRow<'r, AnyRow> for Link {
                 ],
                 parameters: serde_json::from_str(&parameters)
                     .map_err(|e| bad("parameters", e.to_string()))?,
+                extras: Extras::from_json(&extras).map_err(|e| bad("extras", e.to_string()))?,
             },
             imported_clicks: row.try_get("imported_clicks")?,
             created_at: row.try_get("created_at")?,
@@ -126,90 +129,107 @@ pub async fn by_slug(
     .await
 }
 
-/// Number of links of a workspace whose text holds `search`.
+/// Which links of a workspace are wanted; the default: all.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Text in slug, destination or title, any case.
+    pub search: String,
+    /// Id of the folder they are in.
+    pub folder: Option<i64>,
+    /// Id of a tag they have.
+    pub tag: Option<i64>,
+}
+
+impl Filter {
+    /// The condition, its parameters from `$2` on, and the values. Groups of another workspace hold no link of this one.
+    fn sql(&self) -> (String, Vec<i64>, Option<String>) {
+        let mut sql = "l.workspace_id = $1 AND l.kind = 0".to_owned();
+        let mut ids = Vec::new();
+        for (id, part) in [
+            (
+                self.folder,
+                "SELECT f.link_id FROM folder_links f WHERE f.folder_id",
+            ),
+            (self.tag, "SELECT t.link_id FROM link_tags t WHERE t.tag_id"),
+        ] {
+            if let Some(id) = id {
+                ids.push(id);
+                sql.push_str(&format!(" AND l.id IN ({part} = ${})", ids.len() + 1));
+            }
+        }
+        let pattern = pattern(&self.search);
+        if pattern.is_some() {
+            sql.push_str(&format!(" AND l.search LIKE ${} ESCAPE '!'", ids.len() + 2));
+        }
+        (sql, ids, pattern)
+    }
+}
+
+/// Binds what [`Filter::sql`] asks for.
+macro_rules! filtered {
+    ($query:expr, $workspace:expr, $ids:expr, $pattern:expr) => {{
+        let mut query = $query.bind($workspace);
+        for id in $ids {
+            query = query.bind(id);
+        }
+        if let Some(pattern) = $pattern {
+            query = query.bind(pattern);
+        }
+        query
+    }};
+}
+
+/// Number of links of a workspace that a filter lets through.
 ///
 /// # Errors
 /// The database's.
-pub async fn count(store: &Store, workspace: i64, search: &str) -> sqlx::Result<i64> {
-    let (count,): (i64,) =
-        match pattern(search) {
-            None => {
-                sqlx::query_as("SELECT COUNT(*) FROM links WHERE workspace_id = $1 AND kind = 0")
-                    .bind(workspace)
-                    .fetch_one(store.readers())
-                    .await?
-            }
-            Some(pattern) => sqlx::query_as(
-                "SELECT COUNT(*) FROM links WHERE workspace_id = $1 AND kind = 0 AND search LIKE $2 ESCAPE '!'",
-            )
-            .bind(workspace)
-            .bind(pattern)
-            .fetch_one(store.readers())
-            .await?,
-        };
+pub async fn count(store: &Store, workspace: i64, filter: &Filter) -> sqlx::Result<i64> {
+    let (condition, ids, pattern) = filter.sql();
+    let sql = format!("SELECT COUNT(*) FROM links l WHERE {condition}");
+    let query = sqlx::query_as(AssertSqlSafe(sql));
+    let (count,): (i64,) = filtered!(query, workspace, ids, pattern)
+        .fetch_one(store.readers())
+        .await?;
     Ok(count)
 }
 
-/// Links of a workspace whose text holds `search`, newest first.
+/// Links of a workspace that a filter lets through, newest first.
 ///
 /// # Errors
 /// The database's.
 pub async fn page(
     store: &Store,
     workspace: i64,
-    search: &str,
+    filter: &Filter,
     limit: i64,
     offset: i64,
 ) -> sqlx::Result<Vec<Link>> {
-    match pattern(search) {
-        None => {
-            sqlx::query_as(
-                "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
-                 WHERE l.workspace_id = $1 AND l.kind = 0 ORDER BY l.id DESC LIMIT $2 OFFSET $3",
-            )
-            .bind(workspace)
-            .bind(limit)
-            .bind(offset)
-            .fetch_all(store.readers())
-            .await
-        }
-        Some(pattern) => {
-            sqlx::query_as(
-                "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
-                 WHERE l.workspace_id = $1 AND l.kind = 0 AND l.search LIKE $4 ESCAPE '!' ORDER BY l.id DESC LIMIT $2 OFFSET $3",
-            )
-            .bind(workspace)
-            .bind(limit)
-            .bind(offset)
-            .bind(pattern)
-            .fetch_all(store.readers())
-            .await
-        }
-    }
+    let (condition, ids, pattern) = filter.sql();
+    let next = ids.len() + usize::from(pattern.is_some()) + 2;
+    let sql = format!(
+        "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
+         WHERE {condition} ORDER BY l.id DESC LIMIT ${next} OFFSET ${}",
+        next + 1
+    );
+    let query = sqlx::query_as(AssertSqlSafe(sql));
+    filtered!(query, workspace, ids, pattern)
+        .bind(limit)
+        .bind(offset)
+        .fetch_all(store.readers())
+        .await
 }
 
-/// Ids of all links of a workspace whose text holds `search`, newest first: 8 bytes each.
+/// Ids of all links of a workspace that a filter lets through, newest first: 8 bytes each.
 ///
 /// # Errors
 /// The database's.
-pub async fn ids(store: &Store, workspace: i64, search: &str) -> sqlx::Result<Vec<i64>> {
-    let rows: Vec<(i64,)> = match pattern(search) {
-        None => {
-            sqlx::query_as("SELECT id FROM links WHERE workspace_id = $1 AND kind = 0 ORDER BY id DESC")
-                .bind(workspace)
-                .fetch_all(store.readers())
-                .await?
-        }
-        Some(pattern) => {
-            sqlx::query_as(
-                "SELECT id FROM links WHERE workspace_id = $1 AND kind = 0 AND search LIKE $2 ESCAPE '!' ORDER BY id DESC",
-            )
-            .bind(workspace)
-            .bind(pattern)
-            .fetch_all(store.readers())
-            .await?
-        }
-    };
+pub async fn ids(store: &Store, workspace: i64, filter: &Filter) -> sqlx::Result<Vec<i64>> {
+    let (condition, ids, pattern) = filter.sql();
+    let sql = format!("SELECT l.id FROM links l WHERE {condition} ORDER BY l.id DESC");
+    let query = sqlx::query_as(AssertSqlSafe(sql));
+    let rows: Vec<(i64,)> = filtered!(query, workspace, ids, pattern)
+        .fetch_all(store.readers())
+        .await?;
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 

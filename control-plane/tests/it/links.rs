@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::{SHORT, TestApp, on_both_engines};
 
 /// The link as proxies hold it.
-async fn entry(app: &TestApp, id: i64) -> Vec<u8> {
+pub(crate) async fn entry(app: &TestApp, id: i64) -> Vec<u8> {
     let (entry,): (Vec<u8>,) = sqlx::query_as("SELECT entry FROM links WHERE id = $1")
         .bind(id)
         .fetch_one(app.running.store.readers())
@@ -218,7 +218,7 @@ on_both_engines! {
             {"url": "https://e.test/2", "custom": "taken"},
             {"url": "javascript:alert(1)"},
             "https://e.test/",
-            {"url": "https://e.test/3", "password": "x"},
+            {"url": "https://e.test/3", "pixels": [7]},
             {"url": "https://e.test/4", "custom": "one"},
             {"url": "https://e.test/5"},
             {"url": "https://go.test/one"},

@@ -12,6 +12,7 @@ mod feed_writes;
 mod fetch;
 mod harness;
 mod keys;
+mod link_fields;
 mod links;
 mod lists;
 mod start;

@@ -6,3 +6,6 @@ ALTER TABLE links ADD COLUMN kind INTEGER NOT NULL DEFAULT 0
 DROP INDEX links_by_workspace
 ;
 CREATE INDEX links_by_workspace ON links (workspace_id, kind, id)
+;
+-- What an owner set beyond a redirect (control-plane/src/domain/link/extras.rs) as JSON; empty for a plain link.
+ALTER TABLE links ADD COLUMN extras TEXT NOT NULL DEFAULT ''

@@ -12,44 +12,15 @@ use crate::domain::date::When;
 use crate::domain::destination::Destination;
 use crate::domain::field::FieldError;
 use crate::domain::link::Edit;
-use crate::links::Wish;
+use crate::domain::password;
+use crate::links::{Secret, Wish};
 
-/// Fields whose part in what visitors meet is not built yet: refused unless empty.
-pub(super) const NOT_YET: [&str; 30] = [
-    "password",
-    "geotarget",
-    "devicetarget",
-    "languagetarget",
-    "metatitle",
-    "metadescription",
-    "metaimage",
-    "pixels",
-    "pixel_ids",
-    "channel",
-    "campaign",
-    "deeplink",
-    "rules",
-    "variants",
-    "rotator",
-    "abtesting",
-    "splash",
-    "overlay",
-    "folder",
-    "tags",
-    "clicklimit",
-    "click_limit",
-    "maxclicks",
-    "max_clicks",
-    "query_passthrough",
-    "pass_query",
-    "forward_query",
-    "ios",
-    "android",
-    "cloaking",
-];
+mod extras;
+mod groups;
+mod value;
 
-/// A link as a caller wants it. Fields of the published API that are not listed here (`password`, `geotarget`, `pixels` …)
-/// are refused unless empty; unknown ones are ignored.
+/// A link as a caller wants it. Unknown fields are ignored; those that other systems use for what has a name of its own
+/// here are refused with that name.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub(super) struct LinkRequest {
@@ -116,7 +87,104 @@ pub(super) struct LinkRequest {
     /// More of the kind.
     #[serde(deserialize_with = "parameters")]
     parameters: Option<Vec<Parameter>>,
+    /// Asked for before anything is shown; empty: none. Never shown back.
+    #[serde(deserialize_with = "text")]
+    password: Option<String>,
+    /// Visits let through; 0: any number. Beyond them visitors meet `max_clicks_url`, else what an expired link shows.
+    #[schema(value_type = Option<u64>, example = 1000)]
+    max_clicks: Option<Value>,
+    /// As `max_clicks`, which wins.
+    #[schema(value_type = Option<u64>)]
+    maxclicks: Option<Value>,
+    /// As `max_clicks`, which wins.
+    #[schema(value_type = Option<u64>)]
+    click_limit: Option<Value>,
+    /// As `max_clicks`, which wins.
+    #[schema(value_type = Option<u64>)]
+    clicklimit: Option<Value>,
+    /// Where visitors go beyond the limit.
+    #[schema(value_type = Option<String>)]
+    max_clicks_url: Option<Value>,
+    /// Destinations by country: an English name or an ISO 3166 code.
+    #[schema(value_type = Option<Vec<Object>>, example = json!([{"location": "canada", "link": "https://example.ca/"}]))]
+    geotarget: Option<Value>,
+    /// Destinations by device or system: iphone, ipad, ios, android, windows, mac, linux, desktop, mobile, tablet …
+    #[schema(value_type = Option<Vec<Object>>, example = json!([{"device": "iphone", "link": "https://example.com/app"}]))]
+    devicetarget: Option<Value>,
+    /// Destinations by the language the visitor prefers: `en` is met by `en-GB`, `pt-BR` by itself alone.
+    #[schema(value_type = Option<Vec<Object>>, example = json!([{"language": "de", "link": "https://example.de/"}]))]
+    languagetarget: Option<Value>,
+    /// Rules in order, asked before the targets above; the first that matches leads to its `url`. `match`: all or any.
+    /// Types of conditions: country, region, city, language, device, os, browser, ip (each with `values`), query (`name`,
+    /// and `values` or none for "is there"), before, after (`value`, a date), clock (`zone`, `weekdays`, `from`, `to`);
+    /// `not` turns one round.
+    #[schema(value_type = Option<Vec<Object>>, example = json!([{"match": "all", "conditions": [{"type": "country", "values": ["CA"]}, {"type": "clock", "zone": "America/Toronto", "weekdays": ["sat", "sun"], "from": "09:00", "to": "17:00"}], "url": "https://example.ca/weekend"}]))]
+    rules: Option<Value>,
+    /// Weighted destinations for those whom no rule decided on, the same for a visitor each time.
+    #[schema(value_type = Option<Vec<Object>>, example = json!([{"name": "a", "url": "https://example.com/a", "weight": 50}, {"name": "b", "url": "https://example.com/b", "weight": 50}]))]
+    variants: Option<Value>,
+    /// When the test ends: from then on `variants_winner` gets every visit, or without one `url`.
+    #[schema(value_type = Option<String>)]
+    variants_end: Option<Value>,
+    /// Place of a variant, from 1; 0: none. Without an end it has won already.
+    #[schema(value_type = Option<u16>)]
+    variants_winner: Option<Value>,
+    /// The visitor's query goes on to the destination; what the destination has already wins.
+    #[schema(value_type = Option<bool>)]
+    query_passthrough: Option<Value>,
+    /// As `query_passthrough`, which wins.
+    #[schema(value_type = Option<bool>)]
+    pass_query: Option<Value>,
+    /// As `query_passthrough`, which wins.
+    #[schema(value_type = Option<bool>)]
+    forward_query: Option<Value>,
+    /// Title that chats and social networks show.
+    #[serde(deserialize_with = "text")]
+    metatitle: Option<String>,
+    /// Description that they show.
+    #[serde(deserialize_with = "text")]
+    metadescription: Option<String>,
+    /// URL of the image that they show.
+    #[serde(deserialize_with = "text")]
+    metaimage: Option<String>,
+    /// `apple`, `google`: what opens on those systems (a store page or an app's own address); `auto`: on Android the app
+    /// that handles the destination, else the store page or the destination.
+    #[schema(value_type = Option<Object>, example = json!({"auto": true, "apple": "https://apps.apple.com/app/id1", "google": "https://play.google.com/store/apps/details?id=a"}))]
+    deeplink: Option<Value>,
+    /// Id of a channel, or a list of them: all channels the link is in.
+    #[schema(value_type = Option<Vec<i64>>)]
+    channel: Option<Value>,
+    /// Id of a campaign; 0: none.
+    #[schema(value_type = Option<i64>)]
+    campaign: Option<Value>,
+    /// Id of a folder; 0: none.
+    #[schema(value_type = Option<i64>)]
+    folder: Option<Value>,
+    /// Ids or names of all its tags; a name that is new makes a tag.
+    #[schema(value_type = Option<Vec<String>>)]
+    tags: Option<Value>,
 }
+
+/// Fields that other systems have for what has another name here, or whose part is not built yet: refused unless empty,
+/// with what to do.
+const ELSEWHERE: [(&str, &str); 10] = [
+    ("pixels", "is not supported yet"),
+    ("pixel_ids", "is not supported yet"),
+    ("rotator", "is not a field of links: use variants"),
+    ("abtesting", "is not a field of links: use variants"),
+    ("splash", "is not a field of links: use type"),
+    ("overlay", "is not a field of links: use type"),
+    ("cloaking", "is not a field of links: use type"),
+    (
+        "ios",
+        "is not a field of links: use deeplink or devicetarget",
+    ),
+    (
+        "android",
+        "is not a field of links: use deeplink or devicetarget",
+    ),
+    ("expired_text", "is not supported yet"),
+];
 
 /// A parameter for the destination's query.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -135,9 +203,9 @@ pub(super) struct Parameter {
 /// # Errors
 /// The first field that breaks a rule.
 pub(super) fn wish(map: &Map<String, Value>) -> Result<Wish, FieldError> {
-    for name in NOT_YET {
-        if map.get(name).is_some_and(|value| !is_empty(name, value)) {
-            return Err(FieldError::new(name, "is not supported yet"));
+    for (name, problem) in ELSEWHERE {
+        if map.get(name).is_some_and(|value| !is_empty(value)) {
+            return Err(FieldError::new(name, problem));
         }
     }
     let body: LinkRequest = read(map)?;
@@ -149,12 +217,23 @@ pub(super) fn wish(map: &Map<String, Value>) -> Result<Wish, FieldError> {
             "must be direct: other types are not supported yet",
         ));
     }
+    let (extras, groups) = (extras::read(&body)?, groups::read(&body)?);
     let (status, is_private) = status(given(&body.status))?;
     let parameters = body.parameters.map(|list| {
         let pair = |p: Parameter| (p.name.unwrap_or_default(), p.value.unwrap_or_default());
         list.into_iter().map(pair).collect()
     });
+    let password = match body.password.as_deref() {
+        None => None,
+        Some("") => Some(None),
+        Some(text) => {
+            password::check_gate("password", text)?;
+            Some(Some(Secret(text.to_owned())))
+        }
+    };
     Ok(Wish {
+        password,
+        groups,
         slug: given(&body.custom)
             .map(|text| alias::custom("custom", text))
             .transpose()?,
@@ -194,6 +273,7 @@ pub(super) fn wish(map: &Map<String, Value>) -> Result<Wish, FieldError> {
                 body.utm_content,
             ],
             parameters,
+            extras,
         },
     })
 }
@@ -236,15 +316,12 @@ fn status(text: Option<&str>) -> Result<(Option<Status>, Option<bool>), FieldErr
     }
 }
 
-/// Whether a value says nothing: `null`, `false`, blank, and lists and objects of such; 0 where it is a number of clicks.
-fn is_empty(name: &str, value: &Value) -> bool {
+/// Whether a value says nothing: `null`, `false`, blank, and lists and objects of such.
+fn is_empty(value: &Value) -> bool {
     match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Bool(true) => false,
-        Value::Number(n) => name.contains("click") && n.as_f64() == Some(0.0),
-        Value::String(text) => text.trim().is_empty(),
-        Value::Array(list) => list.iter().all(|item| is_empty(name, item)),
-        Value::Object(map) => map.values().all(|item| is_empty(name, item)),
+        Value::Array(list) => list.iter().all(is_empty),
+        Value::Object(map) => map.values().all(is_empty),
+        other => value::is_blank(other),
     }
 }
 
@@ -311,7 +388,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_yet_is_refused_by_name() {
-        for name in NOT_YET {
+        for (name, _) in ELSEWHERE {
             let error = read(json!({"url": "https://e.test/", name: "x"})).expect_err(name);
             assert_eq!(error.field, name);
         }
@@ -319,8 +396,6 @@ mod tests {
             ("pixels", json!([0])),
             ("type", json!("splash")),
             ("type", json!(7)),
-            ("clicklimit", json!(1)),
-            ("password", json!(0)),
         ] {
             let error = read(json!({"url": "https://e.test/", name: value})).expect_err(name);
             assert_eq!(error.field, name);

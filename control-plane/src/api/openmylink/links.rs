@@ -20,7 +20,8 @@ use crate::error::ApiError;
 use crate::metrics;
 use crate::middleware::Caller;
 use crate::stats::{StatsError, Totals};
-use crate::store::links::{self, Link};
+use crate::store::links::{self, Filter, Link};
+use crate::store::{campaigns, channels};
 
 /// What stands beside counts that could not be had.
 pub(super) const UNAVAILABLE: &str = "unavailable";
@@ -61,7 +62,9 @@ pub(super) struct UrlItem {
     uniqueclicks: u64,
     title: String,
     description: String,
+    /// Names of its channels.
     channel: Vec<String>,
+    /// Name of its campaign.
     campaign: Option<String>,
     /// `YYYY-MM-DD HH:MM:SS` UTC.
     date: String,
@@ -109,6 +112,8 @@ enum Order {
     ("page" = Option<i64>, Query, description = "from 1"),
     ("order" = Option<String>, Query, description = "date (newest first) or click (most clicks first)"),
     ("q" = Option<String>, Query, description = "text in alias, destination or title, any case"),
+    ("folder" = Option<i64>, Query, description = "id of a folder: only links in it"),
+    ("tag" = Option<i64>, Query, description = "id of a tag: only links that have it"),
     ("short" = Option<String>, Query, description = "a full short URL: that link alone"),
 ), responses((status = 200, body = UrlsReply)))]
 pub(super) async fn list(
@@ -128,25 +133,43 @@ pub(super) async fn list(
         Order::Date,
     )?;
     let search = crate::domain::field::line("q", query.text("q").unwrap_or_default(), MAX_SEARCH)?;
+    let filter = Filter {
+        search,
+        folder: query.id("folder")?,
+        tag: query.id("tag")?,
+    };
     let offset = (page - 1) * limit;
     let workspace = caller.workspace();
     let (count, links, totals) = match order {
         Order::Date => {
-            let links = links::page(&app.store, workspace, &search, limit, offset).await?;
+            let links = links::page(&app.store, workspace, &filter, limit, offset).await?;
             let totals = totals(&app, workspace, &links).await?;
             (
-                links::count(&app.store, workspace, &search).await?,
+                links::count(&app.store, workspace, &filter).await?,
                 links,
                 totals,
             )
         }
-        Order::Clicks => by_clicks(&app, workspace, &search, (limit, offset)).await?,
+        Order::Clicks => by_clicks(&app, workspace, &filter, (limit, offset)).await?,
     };
+    let ids: Vec<i64> = links.iter().map(|link| link.id).collect();
+    let mut channels = channels::of_links(&app.store, &ids).await?;
+    let mut campaigns = campaigns::of_links(&app.store, &ids).await?;
     let none = HashMap::new();
     let known = totals.as_ref().unwrap_or(&none);
     let data = UrlPage {
         paging: Paging::new(count, limit, page),
-        urls: links.into_iter().map(|link| item(link, known)).collect(),
+        urls: links
+            .into_iter()
+            .map(|link| {
+                let channel = channels.remove(&link.id).unwrap_or_default();
+                UrlItem {
+                    channel: channel.into_iter().map(|(_, name)| name).collect(),
+                    campaign: campaigns.remove(&link.id).map(|(_, name)| name),
+                    ..item(link, known)
+                }
+            })
+            .collect(),
         stats: totals.is_none().then_some(UNAVAILABLE),
     };
     Ok(Json(UrlsReply { error: 0, data }).into_response())
@@ -231,14 +254,14 @@ type Listed = (i64, Vec<Link>, Option<HashMap<u64, Totals>>);
 async fn by_clicks(
     app: &App,
     workspace: i64,
-    search: &str,
+    filter: &Filter,
     (limit, offset): (i64, i64),
 ) -> Result<Listed, ApiError> {
     let totals = app
         .stats
         .totals_of_workspace(workspace.cast_unsigned())
         .await?;
-    let mut ids = links::ids(&app.store, workspace, search).await?;
+    let mut ids = links::ids(&app.store, workspace, filter).await?;
     let clicks = |id: &i64| totals.get(&id.cast_unsigned()).map_or(0, |t| t.clicks);
     // They come newest first, and the sort keeps that among equals.
     ids.sort_by_cached_key(|id| std::cmp::Reverse(clicks(id)));

@@ -150,6 +150,14 @@ impl Query {
             })
     }
 
+    /// An id.
+    pub(crate) fn id(&self, name: &str) -> Result<Option<i64>, FieldError> {
+        match self.text(name) {
+            None => Ok(None),
+            Some(_) => self.number(name, 1, (1, i64::MAX)).map(Some),
+        }
+    }
+
     /// One of a few words.
     pub(crate) fn word<T: Copy>(
         &self,

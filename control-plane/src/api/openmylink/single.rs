@@ -1,6 +1,5 @@
 //! `GET /url/:id`: one link with its most frequent values.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,18 +8,20 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use self::details::Details;
 use super::labels::{Labels, label};
 use super::links::UNAVAILABLE;
 use super::reply::Reply;
 use super::request::Id;
 use crate::app::App;
-use crate::domain::date;
 use crate::domain::key::Scope;
 use crate::error::ApiError;
 use crate::metrics;
 use crate::middleware::Caller;
 use crate::stats::{Bots, ByValue, LinkStats, Range, StatsError, Step};
 use crate::store::links::{self, Link};
+
+mod details;
 
 /// Values listed in each `top…`.
 const TOP: usize = 10;
@@ -41,26 +42,6 @@ pub(super) struct UrlReply {
     /// `unavailable` when clicks are 0 because they could not be had; else absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     stats: Option<&'static str>,
-}
-
-/// What its owner set.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Details {
-    id: i64,
-    alias: String,
-    shorturl: String,
-    /// The URL as its owner gave it, without UTM fields and parameters.
-    longurl: String,
-    title: String,
-    description: String,
-    /// Destinations by country.
-    location: BTreeMap<String, String>,
-    /// Destinations by device.
-    device: BTreeMap<String, String>,
-    /// `YYYY-MM-DD HH:MM:SS` UTC; `null`: never.
-    expiry: Option<String>,
-    /// `YYYY-MM-DD HH:MM:SS` UTC.
-    date: String,
 }
 
 /// What came of it: bots excluded, all time.
@@ -138,18 +119,7 @@ pub(super) async fn reply(app: &App, link: Link) -> Result<Json<UrlReply>, ApiEr
                 instagram: from_any(&stats.by.referrer, &INSTAGRAM),
             },
         },
-        details: Details {
-            id: link.id,
-            alias: link.slug.to_string(),
-            shorturl: link.short_url(),
-            longurl: link.content.destination,
-            title: link.content.title,
-            description: link.content.description,
-            location: BTreeMap::new(),
-            device: BTreeMap::new(),
-            expiry: link.content.expires_at.map(date::format),
-            date: date::format(link.created_at),
-        },
+        details: Details::of(app, link).await?,
         stats: missing,
     }))
 }

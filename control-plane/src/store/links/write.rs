@@ -3,10 +3,12 @@
 use schemas::feed::MAX_LINKS_PER_CHANGE;
 use schemas::slug::Slug;
 
-use super::Link;
+use super::{Link, groups};
+use crate::domain::channel::ItemKind;
 use crate::domain::field::FieldError;
-use crate::domain::link::{Content, Edit, Key};
+use crate::domain::link::{Content, Edit, Groups, Key, Pages};
 use crate::domain::plan::Limit;
+use crate::store::channels::{self, Item};
 use crate::store::domains::Domain;
 use crate::store::entries::{self, Kind, Taken};
 use crate::store::plans::{self, PlanError};
@@ -21,6 +23,8 @@ pub struct NewLink<'a> {
     pub slug: Option<Slug>,
     /// What its owner set.
     pub content: Content,
+    /// Where it is filed.
+    pub groups: Groups,
 }
 
 /// What became of a new link.
@@ -131,6 +135,8 @@ pub struct Change<'a> {
     pub domain: Option<&'a Domain>,
     /// Another slug.
     pub slug: Option<&'a Slug>,
+    /// Where it is filed.
+    pub groups: &'a Groups,
 }
 
 /// Changes a link, and perhaps its slug or domain. Returns it as it is now.
@@ -180,6 +186,7 @@ async fn update_once(
     .bind(id)
     .fetch_one(write.connection())
     .await?;
+    groups::check(&mut write, workspace, change.groups).await??;
     let mut new = old;
     new.content.apply(change.edit)?;
     if let Some(slug) = change.slug {
@@ -193,6 +200,7 @@ async fn update_once(
     if let Err(Taken) = entries::update(&mut write, &locked, &row(&new, &entry)).await? {
         return Err(WriteError::Taken(new.slug));
     }
+    groups::assign(&mut write, (workspace, id), change.groups, now_ms).await?;
     write.commit(now_ms).await?;
     Ok(new)
 }
@@ -210,6 +218,12 @@ pub async fn delete(
     if !entries::delete(&mut write, (workspace, Kind::Link, id)).await? {
         return Err(WriteError::NotFound);
     }
+    // The other groups' tables follow the link's row by themselves.
+    let item = Item {
+        kind: ItemKind::Link,
+        item: id,
+    };
+    channels::forget(write.connection(), item).await?;
     write.commit(now_ms).await?;
     Ok(())
 }
@@ -221,6 +235,9 @@ async fn insert_one(
     new: NewLink<'_>,
     now_ms: i64,
 ) -> Result<Added, WriteError> {
+    if let Err(error) = groups::check(write, workspace, &new.groups).await? {
+        return Ok(Added::Refused(error));
+    }
     let draws = if new.slug.is_some() {
         1
     } else {
@@ -248,6 +265,7 @@ async fn insert_one(
             Err(error) => return Ok(Added::Refused(error)),
         };
         if entries::insert(write, &row(&link, &entry), &link.uuid, now_ms).await? {
+            groups::assign(write, (workspace, id), &new.groups, now_ms).await?;
             return Ok(Added::Link(Box::new(link)));
         }
         if new.slug.is_some() {
@@ -261,12 +279,13 @@ async fn insert_one(
 }
 
 fn entry_of(link: &Link) -> Result<Vec<u8>, FieldError> {
-    link.content.entry(Key {
+    let key = Key {
         domain: entries::domain_number(link.domain_id),
         slug: &link.slug,
         link: link.id.cast_unsigned(),
         workspace: link.workspace_id.cast_unsigned(),
-    })
+    };
+    link.content.entry(key, Pages::default())
 }
 
 fn row<'a>(link: &'a Link, entry: &'a [u8]) -> entries::Row<'a> {
