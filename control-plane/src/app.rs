@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::domain::destination::OwnAddress;
 use crate::fetch::Fetcher;
+use crate::ownership::{self, Ownership};
 use crate::rate::RateLimiter;
 use crate::stats::Stats;
 use crate::store::domains::Domain;
@@ -60,6 +61,8 @@ pub struct App {
     pub fetcher: Fetcher,
     /// Calls a minute.
     pub(crate) limiter: RateLimiter,
+    /// Proofs of domains.
+    pub(crate) ownership: Ownership,
 }
 
 /// A control plane that serves.
@@ -137,6 +140,7 @@ pub async fn start(
         own_address: OwnAddress::new(config.proxy_addr, &config.public_url),
         fetcher: Fetcher::new(config.fetch_allow.clone())?,
         limiter: RateLimiter::default(),
+        ownership: Ownership::new(config.txt.clone()),
         shutdown: shutdown.clone(),
         store: store.clone(),
         default_domain,
@@ -154,6 +158,10 @@ pub async fn start(
         tokio::spawn(until(shutdown.clone(), rotate_salts(app.clone()))),
         tokio::spawn(until(shutdown.clone(), probe(app.clone(), health))),
         tokio::spawn(until(shutdown.clone(), sweep(app.clone()))),
+        tokio::spawn(until(
+            shutdown.clone(),
+            ownership::keep_looking(app.clone()),
+        )),
     ];
     if store.engine() == Engine::Postgres {
         tasks.push(tokio::spawn(until(shutdown, listen(app.clone()))));

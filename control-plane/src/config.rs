@@ -9,6 +9,7 @@ use schemas::settings::{Secret, Settings};
 use url::Url;
 
 use crate::clock::Clock;
+use crate::dns::Txt;
 use crate::domain::salt::Period;
 use crate::store;
 
@@ -43,8 +44,33 @@ pub struct Config {
     pub admin_key: Option<Secret>,
     /// Token of the feed; `None`: from `<data-dir>/feed.token`, made when absent.
     pub feed_token: Option<Secret>,
+    /// Whether a new domain must be proved to be its workspace's.
+    pub domain_check: DomainCheck,
+    /// Where proofs are looked up.
+    pub txt: Txt,
     /// The time of day.
     pub clock: Clock,
+}
+
+/// What is asked of a new domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DomainCheck {
+    /// A TXT record with its token.
+    Txt,
+    /// Nothing: whoever adds it first has it.
+    Off,
+}
+
+impl std::str::FromStr for DomainCheck {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "txt" => Ok(Self::Txt),
+            "off" => Ok(Self::Off),
+            _ => Err(()),
+        }
+    }
 }
 
 impl Config {
@@ -120,6 +146,8 @@ impl Config {
                 address,
             ),
             unique_period: settings.parsed("SIGNPOST_UNIQUE_PERIOD", Period::Month, "day or month"),
+            domain_check: settings.parsed("SIGNPOST_DOMAIN_CHECK", DomainCheck::Txt, "txt or off"),
+            txt: Txt::default(),
             trusted_proxies: networks(settings, "SIGNPOST_TRUSTED_PROXIES"),
             fetch_allow: networks(settings, "SIGNPOST_FETCH_ALLOW"),
             admin_key: secret(settings, "SIGNPOST_ADMIN_KEY"),
@@ -210,14 +238,15 @@ mod tests {
             ("SIGNPOST_DATABASE_URL", "mysql://root:hunter22@h/d"),
             ("SIGNPOST_CLICKHOUSE_URL", "tcp://u:hunter22@h"),
             ("SIGNPOST_UNIQUE_PERIOD", "year"),
+            ("SIGNPOST_DOMAIN_CHECK", "dns"),
             ("SIGNPOST_TRUSTED_PROXIES", "10.0.0.0/99"),
             ("SIGNPOST_FETCH_ALLOW", "10.0.0"),
             ("SIGNPOST_ADMIN_KEY", "hunter22"),
             ("SIGNPOST_FEED_TOKEN", "hunter22 hunter22 hunter22"),
         ]);
         let _ = Config::from_settings(&mut settings);
-        let errors = settings.check().expect_err("eleven mistakes");
-        assert_eq!(errors.0.len(), 11, "{errors}");
+        let errors = settings.check().expect_err("twelve mistakes");
+        assert_eq!(errors.0.len(), 12, "{errors}");
         assert!(!errors.to_string().contains("hunter22"), "{errors}");
     }
 }

@@ -8,6 +8,7 @@ pub mod color;
 pub mod country;
 pub mod date;
 pub mod destination;
+pub mod domain_name;
 pub mod field;
 pub mod folder;
 pub mod framing;

@@ -23,6 +23,7 @@ const FETCHES: &str = "control_plane_fetches_total";
 const BLOBS: &str = "control_plane_blobs_total";
 const SWEPT: &str = "control_plane_swept_total";
 const COUNTS_MISSING: &str = "control_plane_lists_without_counts_total";
+const DOMAIN_LOOKS: &str = "control_plane_domain_looks_total";
 
 /// Describes all of them to the recorder; once, at start.
 pub(crate) fn describe() {
@@ -85,6 +86,10 @@ pub(crate) fn describe() {
         "Rows deleted because nothing used them any more, by what: blob or page"
     );
     describe_counter!(
+        DOMAIN_LOOKS,
+        "Looks for the TXT record that proves a domain, by result: proved, unproved (also when no name server answered)"
+    );
+    describe_counter!(
         COUNTS_MISSING,
         "Lists answered with clicks 0 because ClickHouse was not there"
     );
@@ -92,6 +97,11 @@ pub(crate) fn describe() {
         FETCHES,
         "Outgoing requests for what owners named by URL, by outcome: ok, or why nothing was fetched"
     );
+}
+
+/// A look for the proof of a domain ended.
+pub(crate) fn domain_look(result: &'static str) {
+    counter!(DOMAIN_LOOKS, "result" => result).increment(1);
 }
 
 /// A call was answered.

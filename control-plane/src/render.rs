@@ -19,8 +19,11 @@ use crate::domain::splash::Splash;
 
 pub(crate) mod document;
 mod framed;
+mod list;
 mod pixel;
 mod splash;
+
+pub use self::list::{Listed, list};
 
 /// What lies over or before the destination, with everything it shows.
 #[derive(Debug, Clone, Copy)]

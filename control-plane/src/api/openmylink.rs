@@ -24,7 +24,11 @@ use crate::app::App;
 
 mod account;
 mod bulk;
+mod campaigns;
+mod channels;
+mod domains;
 mod export;
+mod folders;
 mod keys;
 mod labels;
 mod link_request;
@@ -34,6 +38,7 @@ pub(crate) mod reply;
 mod request;
 mod single;
 mod stats;
+mod tags;
 
 /// All endpoints of the dialect.
 pub(crate) fn routes() -> Router<Arc<App>> {
@@ -54,7 +59,53 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/api/url/{id}/update", put(links::update))
         .route("/api/url/{id}/delete", delete(links::delete))
         .route("/api/url/{id}/stats", get(stats::stats))
+        .merge(groups())
         .route("/api/openapi.json", get(openapi::document))
         .route("/api/docs", get(openapi::page))
         .route("/avatars/{name}", get(account::avatar))
+}
+
+/// What links are put into, and the domains they answer on.
+fn groups() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/campaigns", get(campaigns::list))
+        .route("/api/campaign/add", post(campaigns::add))
+        .route("/api/campaign/{id}", get(campaigns::show))
+        .route(
+            "/api/campaign/{id}/assign/{linkid}",
+            post(campaigns::assign).delete(campaigns::unassign),
+        )
+        .route("/api/campaign/{id}/update", put(campaigns::update))
+        .route("/api/campaign/{id}/delete", delete(campaigns::delete))
+        .route("/api/channels", get(channels::list))
+        .route("/api/channel/add", post(channels::add))
+        .route("/api/channel/{id}", get(channels::show))
+        .route(
+            "/api/channel/{id}/assign/{type}/{itemid}",
+            post(channels::assign).delete(channels::unassign),
+        )
+        .route("/api/channel/{id}/update", put(channels::update))
+        .route("/api/channel/{id}/delete", delete(channels::delete))
+        .route("/api/folders", get(folders::list))
+        .route("/api/folder/add", post(folders::add))
+        .route("/api/folder/{id}/update", put(folders::update))
+        .route("/api/folder/{id}/delete", delete(folders::delete))
+        .route(
+            "/api/folder/{id}/assign/{linkid}",
+            post(folders::assign).delete(folders::unassign),
+        )
+        .route("/api/tags", get(tags::list))
+        .route("/api/tag/add", post(tags::add))
+        .route("/api/tag/{id}/update", put(tags::update))
+        .route("/api/tag/{id}/delete", delete(tags::delete))
+        .route(
+            "/api/tag/{id}/assign/{linkid}",
+            post(tags::assign).delete(tags::unassign),
+        )
+        .route("/api/domains", get(domains::list))
+        .route("/api/domain/add", post(domains::add))
+        .route("/api/domain/{id}", get(domains::show))
+        .route("/api/domain/{id}/check", post(domains::check))
+        .route("/api/domain/{id}/update", put(domains::update))
+        .route("/api/domain/{id}/delete", delete(domains::delete))
 }

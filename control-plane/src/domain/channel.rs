@@ -77,6 +77,15 @@ impl ItemKind {
         }
     }
 
+    /// One of it, for messages.
+    pub fn singular(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::Bio => "bio page",
+            Self::Qr => "QR code",
+        }
+    }
+
     /// Its number in the database.
     pub fn number(self) -> i64 {
         match self {

@@ -54,6 +54,11 @@ pub fn format(ms: i64) -> String {
     shown(ms, "%Y-%m-%d %H:%M:%S")
 }
 
+/// `YYYY-MM-DD`, UTC.
+pub fn format_day(ms: i64) -> String {
+    shown(ms, "%Y-%m-%d")
+}
+
 /// `YYYY-MM-DDTHH:MM:SS.mmmZ`.
 pub fn format_iso(ms: i64) -> String {
     shown(ms, "%Y-%m-%dT%H:%M:%S%.3fZ")

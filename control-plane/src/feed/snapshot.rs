@@ -194,7 +194,7 @@ async fn group_sums(connection: &mut AnyConnection) -> Result<Vec<u64>, FeedErro
 
 async fn shared_tables(connection: &mut AnyConnection) -> Result<feed::Shared, FeedError> {
     let domains: Vec<(i64, String, String, String, i64, i64)> = sqlx::query_as(
-        "SELECT id, host, root_url, not_found_url, is_live, is_default FROM domains ORDER BY id",
+        "SELECT id, host, root_url, not_found_url, is_live, is_default FROM domains WHERE is_live = 1 ORDER BY id",
     )
     .fetch_all(&mut *connection)
     .await?;

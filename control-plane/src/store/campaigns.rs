@@ -1,4 +1,7 @@
-//! Campaigns and which links are in them.
+//! Campaigns, which links are in them, and what visitors meet of them.
+//!
+//! A campaign's rotator and list are rows of `links` of their own kinds. Whoever changes which links are in a campaign, or
+//! a link that is in one, makes them anew in the same transaction: [`lock_of_links`] before, [`follow`] after.
 
 use std::collections::HashMap;
 
@@ -7,6 +10,13 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, FromRow, Row as _};
 
 use super::Store;
+use crate::domain::campaign::DEFAULT_WEIGHT;
+
+mod shown;
+mod write;
+
+pub use shown::follow;
+pub use write::{CampaignError, assign_link, create, delete, unassign_link, update};
 
 /// A campaign.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +93,50 @@ pub async fn page(
     .await
 }
 
+/// The campaign of this id in a workspace.
+///
+/// # Errors
+/// The database's.
+pub async fn get(store: &Store, workspace: i64, id: i64) -> sqlx::Result<Option<Campaign>> {
+    sqlx::query_as("SELECT * FROM campaigns WHERE id = $1 AND workspace_id = $2")
+        .bind(id)
+        .bind(workspace)
+        .fetch_optional(store.readers())
+        .await
+}
+
+/// Number of links of a campaign, which is the workspace's.
+///
+/// # Errors
+/// The database's.
+pub async fn count_links(store: &Store, campaign: i64) -> sqlx::Result<i64> {
+    let (count,): (i64,) =
+        sqlx::query_as("SELECT COUNT(*) FROM campaign_links WHERE campaign_id = $1")
+            .bind(campaign)
+            .fetch_one(store.readers())
+            .await?;
+    Ok(count)
+}
+
+/// Ids and weights of the links of a campaign, which is the workspace's: the newest link first.
+///
+/// # Errors
+/// The database's.
+pub async fn links(
+    store: &Store,
+    campaign: i64,
+    (limit, offset): (i64, i64),
+) -> sqlx::Result<Vec<(i64, i64)>> {
+    sqlx::query_as(
+        "SELECT link_id, weight FROM campaign_links WHERE campaign_id = $1 ORDER BY link_id DESC LIMIT $2 OFFSET $3",
+    )
+    .bind(campaign)
+    .bind(limit)
+    .bind(offset)
+    .fetch_all(store.readers())
+    .await
+}
+
 /// Whether a workspace has this campaign.
 ///
 /// # Errors
@@ -140,27 +194,31 @@ async fn lock(
         .await
 }
 
-/// Puts a link into a campaign, out of the one it was in. That the link is the workspace's is the caller's to know, and to
-/// have locked it. `false`: there is no such campaign.
+/// Puts a link into a campaign, out of the one it was in. Without a weight it keeps the one it has there, else gets the
+/// usual one. That the link is the workspace's is the caller's to know, and to have locked it. `false`: there is no such
+/// campaign.
 ///
 /// # Errors
 /// The database's.
 pub async fn assign(
     connection: &mut AnyConnection,
     (workspace, campaign): (i64, i64),
-    (link, weight): (i64, u32),
+    (link, weight): (i64, Option<u32>),
     now_ms: i64,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query(
         "INSERT INTO campaign_links (link_id, campaign_id, weight, created_at) \
          SELECT $1, id, $2, $3 FROM campaigns WHERE id = $4 AND workspace_id = $5 \
-         ON CONFLICT (link_id) DO UPDATE SET campaign_id = excluded.campaign_id, weight = excluded.weight",
+         ON CONFLICT (link_id) DO UPDATE SET campaign_id = excluded.campaign_id, weight = CASE \
+         WHEN $6 = 0 AND campaign_links.campaign_id = excluded.campaign_id THEN campaign_links.weight \
+         ELSE excluded.weight END",
     )
     .bind(link)
-    .bind(i64::from(weight))
+    .bind(i64::from(weight.unwrap_or(DEFAULT_WEIGHT)))
     .bind(now_ms)
     .bind(campaign)
     .bind(workspace)
+    .bind(i64::from(weight.is_some()))
     .execute(connection)
     .await?;
     Ok(done.rows_affected() > 0)

@@ -201,6 +201,64 @@ pub async fn unassign(
     Ok(done.rows_affected() > 0)
 }
 
+/// Number of items of a channel, which is the workspace's.
+///
+/// # Errors
+/// The database's.
+pub async fn count_items(store: &Store, channel: i64) -> sqlx::Result<i64> {
+    let (count,): (i64,) =
+        sqlx::query_as("SELECT COUNT(*) FROM channel_items WHERE channel_id = $1")
+            .bind(channel)
+            .fetch_one(store.readers())
+            .await?;
+    Ok(count)
+}
+
+/// Items of a channel, which is the workspace's: the one assigned last first.
+///
+/// # Errors
+/// The database's.
+pub async fn items(
+    store: &Store,
+    channel: i64,
+    (limit, offset): (i64, i64),
+) -> sqlx::Result<Vec<Item>> {
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT kind, item_id FROM channel_items WHERE channel_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3",
+    )
+    .bind(channel)
+    .bind(limit)
+    .bind(offset)
+    .fetch_all(store.readers())
+    .await?;
+    let item = |(kind, item)| {
+        let kind = ItemKind::from_number(kind)?;
+        Some(Item { kind, item })
+    };
+    Ok(rows.into_iter().filter_map(item).collect())
+}
+
+/// Whether a workspace has this link, bio page or QR code.
+///
+/// # Errors
+/// The database's.
+pub async fn has_item(
+    connection: &mut AnyConnection,
+    workspace: i64,
+    item: Item,
+) -> sqlx::Result<bool> {
+    let sql = match item.kind {
+        ItemKind::Link => "SELECT 1 FROM links WHERE id = $1 AND workspace_id = $2 AND kind = 0",
+        ItemKind::Bio | ItemKind::Qr => return Ok(false),
+    };
+    let row = sqlx::query(sql)
+        .bind(item.item)
+        .bind(workspace)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.is_some())
+}
+
 /// Takes something out of all channels, because it is deleted: whoever deletes a link, bio page or QR code calls this in
 /// the same transaction.
 ///

@@ -1,10 +1,21 @@
 //! Domains that links answer on.
+//!
+//! A domain of a workspace goes through three states. *Claimed*: it is added and its ownership not proved; `host` is
+//! `<name>#<id>`, which no visitor can ask for, so claims of several workspaces stand side by side and block nobody.
+//! *Live*: `host` is its name, proxies know it. *Deleted*: as claimed, and in no list; its links stay and answer nobody,
+//! and when its workspace adds the same name again, the row and all its links are there as before.
 
 use schemas::feed::Domain as FeedDomain;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, FromRow, Row as _};
 
 use super::{Store, feed};
+
+mod owned;
+
+pub use owned::{
+    Adding, NewClaim, Verified, add, count, delete, due, get, make_live, note_look, page, update,
+};
 
 /// A domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +24,11 @@ pub struct Domain {
     pub id: i64,
     /// Whose it is; `None`: every workspace may use it.
     pub workspace_id: Option<i64>,
-    /// Normalised host, see `schemas::host`. `localhost` stands for "every address without a name".
+    /// Normalised host, see `schemas::host`. `localhost` stands for "every address without a name". No host while the
+    /// domain is not live.
     pub host: String,
+    /// The host its owner added, live or not.
+    pub name: String,
     /// Scheme, host and port of its short URLs, without a slash at the end.
     pub base_url: String,
     /// 302 from `/`; empty: our page.
@@ -25,6 +39,25 @@ pub struct Domain {
     pub is_live: bool,
     /// Answers IP literals, localhost and requests without a host.
     pub is_default: bool,
+    /// How the proof of ownership stands.
+    pub claim: Claim,
+}
+
+/// How the proof of ownership stands. Times are milliseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Claim {
+    /// What the TXT record must hold; see `domain::domain_name`.
+    pub token: String,
+    /// The next look; `None`: none by itself.
+    pub check_at: Option<i64>,
+    /// The last look.
+    pub checked_at: Option<i64>,
+    /// Looks that found no proof.
+    pub failures: i64,
+    /// Why the last one did not.
+    pub error: String,
+    /// When the proof was found.
+    pub verified_at: Option<i64>,
 }
 
 impl<'r> FromRow<'r, AnyRow> for Domain {
@@ -33,11 +66,20 @@ impl<'r> FromRow<'r, AnyRow> for Domain {
             id: row.try_get("id")?,
             workspace_id: row.try_get("workspace_id")?,
             host: row.try_get("host")?,
+            name: row.try_get("name")?,
             base_url: row.try_get("base_url")?,
             root_url: row.try_get("root_url")?,
             not_found_url: row.try_get("not_found_url")?,
             is_live: row.try_get::<i64, _>("is_live")? != 0,
             is_default: row.try_get::<i64, _>("is_default")? != 0,
+            claim: Claim {
+                token: row.try_get("check_token")?,
+                check_at: row.try_get("check_at")?,
+                checked_at: row.try_get("checked_at")?,
+                failures: row.try_get("check_failures")?,
+                error: row.try_get("check_error")?,
+                verified_at: row.try_get("verified_at")?,
+            },
         })
     }
 }

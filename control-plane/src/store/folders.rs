@@ -166,7 +166,28 @@ pub async fn assign(
     Ok(done.rows_affected() > 0)
 }
 
-/// Takes a link out of its folder. That it is the workspace's is the caller's to know. `false`: it was in none.
+/// Takes a link out of a folder. `false`: it was not in it.
+///
+/// # Errors
+/// The database's.
+pub async fn take_out(
+    connection: &mut AnyConnection,
+    (workspace, folder): (i64, i64),
+    link: i64,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "DELETE FROM folder_links WHERE link_id = $1 AND folder_id = $2 \
+         AND folder_id IN (SELECT id FROM folders WHERE workspace_id = $3)",
+    )
+    .bind(link)
+    .bind(folder)
+    .bind(workspace)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Takes a link out of whatever folder it is in. That it is the workspace's is the caller's to know. `false`: it was in none.
 ///
 /// # Errors
 /// The database's.

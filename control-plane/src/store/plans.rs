@@ -147,7 +147,9 @@ pub async fn need(
 async fn used(connection: &mut AnyConnection, workspace: i64, limit: Limit) -> sqlx::Result<i64> {
     let sql = match limit {
         Limit::Links => "SELECT COUNT(*) FROM links WHERE workspace_id = $1 AND kind = 0",
-        Limit::Domains => "SELECT COUNT(*) FROM domains WHERE workspace_id = $1",
+        Limit::Domains => {
+            "SELECT COUNT(*) FROM domains WHERE workspace_id = $1 AND deleted_at IS NULL"
+        }
         Limit::Members => {
             "SELECT (SELECT COUNT(*) FROM members WHERE workspace_id = $1) \
              + (SELECT COUNT(*) FROM invitations WHERE workspace_id = $1)"

@@ -51,7 +51,7 @@ pub async fn page(
 pub async fn insert(
     store: &Store,
     workspace: i64,
-    (name, color): (&str, Option<&str>),
+    (name, color): (&str, &str),
     now_ms: i64,
 ) -> Result<i64, NameError> {
     let mut tx = store.begin().await?;
@@ -62,7 +62,7 @@ pub async fn insert(
          ON CONFLICT (workspace_id, name) DO NOTHING RETURNING id",
     )
     .bind(name.to_owned())
-    .bind(color.unwrap_or(DEFAULT_COLOR).to_owned())
+    .bind(color.to_owned())
     .bind(now_ms)
     .bind(workspace)
     .bind(MAX_TAGS)
@@ -160,6 +160,18 @@ pub async fn unassign(
     .execute(connection)
     .await?;
     Ok(done.rows_affected() > 0)
+}
+
+/// Number of tags of a link.
+///
+/// # Errors
+/// The database's.
+pub async fn count_of_link(connection: &mut AnyConnection, link: i64) -> sqlx::Result<i64> {
+    let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM link_tags WHERE link_id = $1")
+        .bind(link)
+        .fetch_one(connection)
+        .await?;
+    Ok(count)
 }
 
 /// Takes all tags off a link.

@@ -1,9 +1,12 @@
 //! `TestApp`: the real control plane on a free port, with a client that can send anything.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use control_plane::dns::Txt;
 use control_plane::{Config, Running};
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -274,6 +277,18 @@ impl TestApp {
         key.to_owned()
     }
 
+    /// Puts a TXT record into the world.
+    pub(crate) fn txt(&self, name: &str, value: &str) {
+        let Txt::Fixed(records) = &self.config.txt else {
+            panic!("the records of a test are its own");
+        };
+        let mut records = records.lock().expect("no panic");
+        records
+            .entry(name.to_owned())
+            .or_default()
+            .push(value.to_owned());
+    }
+
     /// Adds a link and returns its id.
     pub(crate) async fn link(&self, body: Value) -> i64 {
         let json = self.post("/api/url/add", body).await.ok();
@@ -302,9 +317,23 @@ pub(crate) fn config(data: &TempDir, database: Option<String>, more: &[(&str, &s
             .map(|(name, value)| (*name, (*value).to_owned())),
     );
     let mut settings = Settings::new(all);
-    let config = Config::from_settings(&mut settings);
+    let mut config = Config::from_settings(&mut settings);
     settings.check().expect("legal settings");
+    // No test asks anybody's name servers.
+    config.txt = Txt::Fixed(Arc::default());
     config
+}
+
+/// Waits until an answer is as wanted.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what} does not happen");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// A number no other test has.

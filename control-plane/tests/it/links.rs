@@ -290,7 +290,7 @@ on_both_engines! {
 }
 
 /// A connection of its own to the app's database.
-async fn database(app: &TestApp) -> sqlx::AnyPool {
+pub(crate) async fn database(app: &TestApp) -> sqlx::AnyPool {
     sqlx::AnyPool::connect(&app.config.database_url.0)
         .await
         .expect("connects")

@@ -4,12 +4,16 @@
 mod account;
 mod bad_input;
 mod blobs;
+mod campaigns;
+mod channels;
 mod conventions;
+mod domains;
 mod engine;
 mod entries;
 mod feed;
 mod feed_writes;
 mod fetch;
+mod folders;
 mod harness;
 mod keys;
 mod link_fields;

@@ -7,6 +7,7 @@
 mod harness;
 
 mod disk;
+mod groups;
 mod life;
 mod links;
 mod replay;

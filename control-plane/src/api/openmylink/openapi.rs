@@ -9,7 +9,9 @@ use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{account, bulk, export, keys, links, single, stats};
+use super::{
+    account, bulk, campaigns, channels, domains, export, folders, keys, links, single, stats, tags,
+};
 
 /// All endpoints. A test calls each, so the list cannot fall behind the router.
 #[derive(OpenApi)]
@@ -34,6 +36,38 @@ use super::{account, bulk, export, keys, links, single, stats};
         bulk::add,
         export::export,
         stats::stats,
+        campaigns::list,
+        campaigns::show,
+        campaigns::add,
+        campaigns::assign,
+        campaigns::unassign,
+        campaigns::update,
+        campaigns::delete,
+        channels::list,
+        channels::show,
+        channels::add,
+        channels::assign,
+        channels::unassign,
+        channels::update,
+        channels::delete,
+        folders::list,
+        folders::add,
+        folders::update,
+        folders::delete,
+        folders::assign,
+        folders::unassign,
+        tags::list,
+        tags::add,
+        tags::update,
+        tags::delete,
+        tags::assign,
+        tags::unassign,
+        domains::list,
+        domains::show,
+        domains::add,
+        domains::check,
+        domains::update,
+        domains::delete,
     ),
     components(schemas(stats::EventsReply)),
     security(("key" = [])),

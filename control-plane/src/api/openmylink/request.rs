@@ -186,6 +186,33 @@ impl Query {
     }
 }
 
+/// The parameters of a path with more than one of them, by name.
+#[derive(Debug, Clone)]
+pub(crate) struct Ids(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Ids {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let path: Result<Path<Vec<(String, String)>>, PathRejection> =
+            Path::from_request_parts(parts, state).await;
+        Ok(Self(path.map(|Path(all)| all).unwrap_or_default()))
+    }
+}
+
+impl Ids {
+    /// The parameter of this name as a text.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        let found = self.0.iter().find(|(n, _)| n == name);
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// The parameter of this name as an id.
+    pub(crate) fn of(&self, name: &str, what: &'static str) -> Result<i64, ApiError> {
+        Id(self.text(name).to_owned()).of(what)
+    }
+}
+
 /// An id in the path. What is no number is an id that does not exist.
 #[derive(Debug, Clone)]
 pub(crate) struct Id(String);

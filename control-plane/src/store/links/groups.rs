@@ -2,7 +2,6 @@
 //! those groups'; this is what a write of a link does with them.
 
 use super::WriteError;
-use crate::domain::campaign;
 use crate::domain::channel::ItemKind;
 use crate::domain::field::FieldError;
 use crate::domain::link::{Groups, TagRef};
@@ -109,8 +108,7 @@ pub(super) async fn assign(
         }
     }
     if let Some(Some(id)) = groups.campaign {
-        let weight = campaign::DEFAULT_WEIGHT;
-        if !campaigns::assign(connection, (workspace, id), (link, weight), now_ms).await? {
+        if !campaigns::assign(connection, (workspace, id), (link, None), now_ms).await? {
             return Err(gone("campaign", "campaign", id).into());
         }
     } else if groups.campaign.is_some() {

@@ -8,6 +8,7 @@ use crate::domain::channel::ItemKind;
 use crate::domain::field::FieldError;
 use crate::domain::link::{Content, Edit, Groups, Key, Pages};
 use crate::domain::plan::Limit;
+use crate::store::campaigns::{self, CampaignError};
 use crate::store::channels::{self, Item};
 use crate::store::domains::Domain;
 use crate::store::entries::{self, Kind, Taken};
@@ -64,6 +65,18 @@ impl From<sqlx::Error> for WriteError {
     }
 }
 
+impl From<CampaignError> for WriteError {
+    fn from(error: CampaignError) -> Self {
+        match error {
+            CampaignError::Refused(error) => Self::Refused(error),
+            CampaignError::Failed(error) => Self::Failed(error),
+            other => {
+                Self::Failed(anyhow::Error::new(other).context("a campaign cannot follow its link"))
+            }
+        }
+    }
+}
+
 /// Whether links of one call depend on each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Together {
@@ -106,6 +119,9 @@ pub async fn insert(
     // In the order of their keys: two calls that want the same slugs wait for each other and never in a circle.
     let mut order: Vec<(usize, NewLink<'_>)> = links.into_iter().enumerate().collect();
     order.sort_by(|(_, a), (_, b)| (a.domain.id, &a.slug).cmp(&(b.domain.id, &b.slug)));
+    let in_campaigns = order
+        .iter()
+        .any(|(_, new)| new.groups.campaign.flatten().is_some());
     let mut results: Vec<Option<Added>> = vec![None; order.len()];
     for (place, new) in order {
         let id = first_id + i64::try_from(place).unwrap_or(0);
@@ -118,6 +134,17 @@ pub async fn insert(
     let all = results.iter().all(|r| matches!(r, Added::Link(_)));
     let stored = all || together == Together::No;
     if stored {
+        if in_campaigns {
+            let ids: Vec<i64> = results
+                .iter()
+                .filter_map(|result| match result {
+                    Added::Link(link) => Some(link.id),
+                    Added::Taken(_) | Added::Refused(_) => None,
+                })
+                .collect();
+            // Once for all of them, however many are in one campaign.
+            campaigns::follow(&mut write, &[], &ids, now_ms).await?;
+        }
         write.commit(now_ms).await?;
     }
     Ok(Inserted { results, stored })
@@ -180,6 +207,7 @@ async fn update_once(
     let locked = entries::lock(&mut write, (workspace, Kind::Link, id), now_ms)
         .await?
         .ok_or(WriteError::NotFound)?;
+    let campaigns = campaigns::lock_of_links(write.connection(), &[id], now_ms).await?;
     let old: Link = sqlx::query_as(
         "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id WHERE l.id = $1",
     )
@@ -201,6 +229,7 @@ async fn update_once(
         return Err(WriteError::Taken(new.slug));
     }
     groups::assign(&mut write, (workspace, id), change.groups, now_ms).await?;
+    campaigns::follow(&mut write, &campaigns, &[id], now_ms).await?;
     write.commit(now_ms).await?;
     Ok(new)
 }
@@ -215,6 +244,11 @@ pub async fn delete(
     now_ms: i64,
 ) -> Result<(), WriteError> {
     let mut write = feed::Write::begin(store).await?;
+    // Locked before its campaign, as everywhere.
+    entries::lock(&mut write, (workspace, Kind::Link, id), now_ms)
+        .await?
+        .ok_or(WriteError::NotFound)?;
+    let campaigns = campaigns::lock_of_links(write.connection(), &[id], now_ms).await?;
     if !entries::delete(&mut write, (workspace, Kind::Link, id)).await? {
         return Err(WriteError::NotFound);
     }
@@ -224,6 +258,7 @@ pub async fn delete(
         item: id,
     };
     channels::forget(write.connection(), item).await?;
+    campaigns::follow(&mut write, &campaigns, &[], now_ms).await?;
     write.commit(now_ms).await?;
     Ok(())
 }
