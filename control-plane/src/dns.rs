@@ -107,9 +107,10 @@ mod tests {
                 .expect("an answer")
                 .is_empty()
         );
-        let mut held = records.lock().expect("no panic");
-        held.insert("a.test".to_owned(), vec!["x".to_owned()]);
-        drop(held);
+        records
+            .lock()
+            .expect("no panic")
+            .insert("a.test".to_owned(), vec!["x".to_owned()]);
         assert_eq!(txt.records("a.test").await.expect("an answer"), ["x"]);
     }
 }

@@ -12,15 +12,20 @@ fn done(up: &Up, method: &str, path: &str, body: Value) -> Value {
     answer
 }
 
-/// A visit of another host that this machine serves.
+/// A look at another host that this machine serves, not counted.
 #[track_caller]
 fn at(up: &Up, host: &str, path: &str) -> Answer {
     let headers = [("host", host), ("user-agent", CHROME)];
-    up.try_send("GET", &format!("http://{}{path}", up.proxy), &headers, None)
-        .expect("the proxy answers")
+    up.try_send(
+        "HEAD",
+        &format!("http://{}{path}", up.proxy),
+        &headers,
+        None,
+    )
+    .expect("the proxy answers")
 }
 
-/// Waits until a visit of a host leads there.
+/// Waits until a host leads there.
 #[track_caller]
 fn leads(up: &Up, host: &str, path: &str, status: u16, location: &str) {
     let what = format!("{host}{path} answers {status} {location}");
