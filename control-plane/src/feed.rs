@@ -12,6 +12,7 @@
 
 mod blobs;
 mod changes;
+mod leases;
 mod snapshot;
 mod window;
 
@@ -35,11 +36,13 @@ const SNAPSHOTS_AT_ONCE: usize = 3;
 pub fn routes() -> Router<Arc<App>> {
     let shared = Arc::new(Shared {
         window: window::Window::default(),
+        lessees: leases::Lessees::default(),
         snapshots: Arc::new(tokio::sync::Semaphore::new(SNAPSHOTS_AT_ONCE)),
     });
     Router::new()
         .route(paths::FEED, get(changes::stream))
         .route(paths::SNAPSHOT, post(snapshot::stream))
+        .route(paths::LEASES, post(leases::post))
         .route(&format!("{}/{{hash}}", paths::BLOBS), get(blobs::get))
         .layer(Extension(shared))
 }
@@ -48,6 +51,7 @@ pub fn routes() -> Router<Arc<App>> {
 #[derive(Debug)]
 struct Shared {
     window: window::Window,
+    lessees: leases::Lessees,
     snapshots: Arc<tokio::sync::Semaphore>,
 }
 

@@ -21,6 +21,7 @@ const FEED_WRONG_GROUPS: &str = "control_plane_feed_wrong_groups_total";
 const CONNECTIONS_REFUSED: &str = "control_plane_connections_refused_total";
 const FETCHES: &str = "control_plane_fetches_total";
 const BLOBS: &str = "control_plane_blobs_total";
+const LEASED: &str = "control_plane_leased_visits_total";
 const SWEPT: &str = "control_plane_swept_total";
 const COUNTS_MISSING: &str = "control_plane_lists_without_counts_total";
 const DOMAIN_LOOKS: &str = "control_plane_domain_looks_total";
@@ -51,6 +52,10 @@ pub(crate) fn describe() {
     describe_counter!(
         FEED_HELLOS,
         "Proxies that began to follow the feed, by resumed: true, or false when they had to take a snapshot"
+    );
+    describe_counter!(
+        LEASED,
+        "Visits of click-limited links handed out to proxies"
     );
     describe_counter!(
         FEED_FRAMES,
@@ -201,4 +206,9 @@ pub(crate) fn feed_wrong_group() {
 /// ClickHouse did not answer.
 pub(crate) fn stats_failed(reason: &'static str) {
     counter!(STATS_FAILED, "reason" => reason).increment(1);
+}
+
+/// Visits of click-limited links were handed out.
+pub(crate) fn leased(visits: u64) {
+    counter!(LEASED).increment(visits);
 }

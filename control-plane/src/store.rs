@@ -25,6 +25,7 @@ pub mod entries;
 pub mod feed;
 pub mod folders;
 pub mod keys;
+pub mod leases;
 pub mod links;
 pub mod members;
 mod migrate;

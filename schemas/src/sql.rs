@@ -31,6 +31,11 @@ pub const SQLITE: &[Migration] = &[
         name: "users",
         sql: include_str!("../sql/sqlite/0006_users.sql"),
     },
+    Migration {
+        number: 10,
+        name: "leases",
+        sql: include_str!("../sql/sqlite/0010_leases.sql"),
+    },
 ];
 
 /// Migrations of PostgreSQL, in order.
@@ -59,6 +64,11 @@ pub const POSTGRES: &[Migration] = &[
         number: 6,
         name: "users",
         sql: include_str!("../sql/postgres/0006_users.sql"),
+    },
+    Migration {
+        number: 10,
+        name: "leases",
+        sql: include_str!("../sql/postgres/0010_leases.sql"),
     },
 ];
 

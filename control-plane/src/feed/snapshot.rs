@@ -18,8 +18,8 @@ use futures_util::{TryStreamExt as _, stream};
 use http::{StatusCode, header};
 use prost::Message as _;
 use schemas::feed::{
-    self, Domain, GROUPS, Kind, SNAPSHOT_FRAME_BYTES, Salt, Salts, SnapshotBegin, SnapshotEnd,
-    SnapshotGroup, SnapshotRequest, Workspace, encode_frame, entry_sum,
+    self, Domain, GROUPS, Kind, SNAPSHOT_FRAME_BYTES, SnapshotBegin, SnapshotEnd, SnapshotGroup,
+    SnapshotRequest, Workspace, encode_frame, entry_sum,
 };
 use sqlx::AnyConnection;
 use tokio::sync::mpsc;
@@ -28,7 +28,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Admitted, FeedError, Position, Shared, frames, refusal};
 use crate::app::App;
 use crate::metrics;
-use crate::store::pages;
+use crate::store::{pages, salts};
 
 /// Largest request body in bytes: all checksums in protobuf's longer form, and room.
 const MAX_REQUEST_BYTES: usize = GROUPS * 9 + 1024;
@@ -202,10 +202,8 @@ async fn shared_tables(connection: &mut AnyConnection) -> Result<feed::Shared, F
         sqlx::query_as("SELECT id, suspended FROM workspaces ORDER BY id")
             .fetch_all(&mut *connection)
             .await?;
-    let salts: Vec<(i64, i64, Vec<u8>)> =
-        sqlx::query_as("SELECT starts_at, ends_at, secret FROM salts ORDER BY starts_at")
-            .fetch_all(&mut *connection)
-            .await?;
+    let salts = salts::all_salts(&mut *connection).await?;
+    let cookie_keys = salts::all_cookie_keys(&mut *connection).await?;
     let domain = domains
         .into_iter()
         .map(|(id, host, root_url, not_found_url, live, default)| {
@@ -226,19 +224,12 @@ async fn shared_tables(connection: &mut AnyConnection) -> Result<feed::Shared, F
             suspended: suspended != 0,
         })
         .collect();
-    let salt = salts
-        .into_iter()
-        .map(|(starts_at_ms, ends_at_ms, key)| Salt {
-            starts_at_ms,
-            ends_at_ms,
-            key: key.into(),
-        })
-        .collect();
     Ok(feed::Shared {
         domain,
         domain_delete: Vec::new(),
         workspace,
-        salts: Some(Salts { salt }),
+        salts: Some(salts),
+        cookie_keys: Some(cookie_keys),
         ..feed::Shared::default()
     })
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::harness::{TestApp, on_both_engines};
 
 /// All changes, decoded, oldest first.
-async fn changes(app: &TestApp) -> Vec<Change> {
+pub(crate) async fn changes(app: &TestApp) -> Vec<Change> {
     let rows: Vec<(i64, Vec<u8>, Vec<u8>)> =
         sqlx::query_as("SELECT seq, change_id, frame FROM feed_changes ORDER BY seq")
             .fetch_all(app.running.store.readers())

@@ -16,6 +16,7 @@ mod fetch;
 mod folders;
 mod harness;
 mod keys;
+mod leases;
 mod link_fields;
 mod links;
 mod lists;
