@@ -2,6 +2,7 @@
 
 pub mod alias;
 pub mod app_link;
+pub mod apps;
 pub mod campaign;
 pub mod channel;
 pub mod color;
@@ -12,6 +13,7 @@ pub mod domain_name;
 pub mod field;
 pub mod folder;
 pub mod framing;
+pub mod import;
 pub mod key;
 pub mod language;
 pub mod link;

@@ -25,6 +25,10 @@ pub(crate) struct Wish {
     pub(crate) password: Option<Option<Secret>>,
     /// Where it is filed.
     pub(crate) groups: Groups,
+    /// Clicks it had elsewhere.
+    pub(crate) imported_clicks: i64,
+    /// When it was made elsewhere, milliseconds since 1970.
+    pub(crate) created_at: Option<i64>,
     /// Everything else.
     pub(crate) edit: Edit,
 }
@@ -80,6 +84,8 @@ pub(crate) async fn add_all(
             slug: wish.slug.clone(),
             content: content.clone(),
             groups: wish.groups.clone(),
+            imported_clicks: wish.imported_clicks,
+            created_at: wish.created_at,
         });
         let Inserted {
             results: added,
@@ -94,7 +100,7 @@ pub(crate) async fn add_all(
         .await?;
         for ((place, ..), added) in checked.iter().zip(added) {
             let result = match added {
-                Added::Link(link) if stored => Ok(*link),
+                Added::Link(link) if stored || together == Together::DryRun => Ok(*link),
                 Added::Link(_) => continue,
                 Added::Taken(slug) => Err(ApiError::AliasTaken(slug.to_string())),
                 Added::Refused(error) => Err(error.into()),
@@ -126,6 +132,7 @@ pub(crate) async fn update(
     hash_passwords(std::iter::once(&mut wish)).await?;
     let loops = own_hosts(app, std::iter::once(&wish)).await?;
     check_loops(app, &loops, &wish.edit)?;
+    check_parts(app, workspace, &wish.edit).await?;
     let domain = match &wish.domain {
         None => None,
         Some(text) => Some(
@@ -187,6 +194,14 @@ pub(crate) async fn by_short_url(app: &App, workspace: i64, short: &str) -> Resu
     Err(missing())
 }
 
+/// Checks that the splash page, overlay and pixels that a change names are the workspace's.
+async fn check_parts(app: &App, workspace: i64, edit: &Edit) -> Result<(), ApiError> {
+    if let Some(spec) = edit.extras.page_spec()? {
+        crate::pages::check(&app.store, workspace, &spec).await?;
+    }
+    Ok(())
+}
+
 /// Replaces passwords by their hashes, away from the threads that serve. Equal passwords of one call share a hash: a
 /// thousand links with one password cost one hashing.
 async fn hash_passwords<'a>(wishes: impl Iterator<Item = &'a mut Wish>) -> Result<(), ApiError> {
@@ -229,6 +244,7 @@ async fn prepare(
         return Err(ApiError::field("url", "is required"));
     }
     check_loops(app, loops, &wish.edit)?;
+    check_parts(app, workspace, &wish.edit).await?;
     let mut content = Content::default();
     content.apply(&wish.edit)?;
     let domain = match &wish.domain {

@@ -73,6 +73,19 @@ pub async fn check(store: &Store, workspace: i64, spec: &PageSpec) -> Result<(),
     }
 }
 
+/// The settings without what does not exist any more, as its owner should see them.
+///
+/// # Errors
+/// The database's.
+pub async fn existing(store: &Store, workspace: i64, spec: PageSpec) -> sqlx::Result<PageSpec> {
+    if spec.is_plain() {
+        return Ok(spec);
+    }
+    let mut connection = store.readers().acquire().await?;
+    let parts = Parts::read(&mut connection, workspace, &spec).await?;
+    Ok(parts.settle(spec))
+}
+
 /// The page of a link with these settings, made if there is none yet; `None`: a plain redirect does. Parts that do not
 /// exist are left out, so a link whose splash page was deleted can be changed like any other.
 ///

@@ -16,6 +16,7 @@ use sqlx::{Any, AnyConnection, AnyPool, Transaction};
 use tokio::sync::watch;
 
 pub mod accounts;
+pub mod apps;
 pub mod blobs;
 pub mod bootstrap;
 pub mod campaigns;

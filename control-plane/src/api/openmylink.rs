@@ -8,8 +8,8 @@
 //! - In an update, an absent field or `null` leaves things as they are and an empty text clears them; an empty `url`,
 //!   `custom`, `domain` or `status` leaves them.
 //! - `expires_at` wins over `expiry`, `starts_at` over `active_from`.
-//! - A field that would change what visitors meet, and whose part is not built yet, is refused with error 1 that names
-//!   it; empty values of it are fine.
+//! - Objects that a link names (pixels, splash pages, channels …) are named by id; one that is not the workspace's is error
+//!   1. Fields that other systems have for what has another name here are refused with that name.
 //! - Counts come from ClickHouse. When that is not there, lists and single links still answer, with clicks 0 and
 //!   `"stats":"unavailable"` beside them; `order=click`, `/stats` and everything else that is nothing but counts answers
 //!   HTTP 503 with error 503.
@@ -23,12 +23,14 @@ use axum::routing::{delete, get, post, put};
 use crate::app::App;
 
 mod account;
+mod apps;
 mod bulk;
 mod campaigns;
 mod channels;
 mod domains;
 mod export;
 mod folders;
+mod import;
 mod keys;
 mod labels;
 mod link_request;
@@ -54,12 +56,14 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/api/urls", get(links::list))
         .route("/api/urls/bulk", post(bulk::add))
         .route("/api/urls/export", get(export::export))
+        .route("/api/urls/import", post(import::import))
         .route("/api/url/add", post(links::add))
         .route("/api/url/{id}", get(single::show))
         .route("/api/url/{id}/update", put(links::update))
         .route("/api/url/{id}/delete", delete(links::delete))
         .route("/api/url/{id}/stats", get(stats::stats))
         .merge(groups())
+        .route("/api/domain/{id}/apps", get(apps::show).put(apps::update))
         .route("/api/openapi.json", get(openapi::document))
         .route("/api/docs", get(openapi::page))
         .route("/avatars/{name}", get(account::avatar))

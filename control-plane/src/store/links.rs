@@ -9,6 +9,7 @@ use super::Store;
 use crate::domain::link::{Content, Extras};
 
 mod groups;
+mod shown;
 mod write;
 
 pub use write::{Added, Change, Inserted, NewLink, Together, WriteError, delete, insert, update};

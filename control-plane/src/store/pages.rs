@@ -1,7 +1,7 @@
 //! Finished pages that links show, and with each write the feed's change: one row however many links show it.
 //!
-//! A page is found again by its kind and key in its workspace. Pages made of a link's settings ([`Kind::Link`], keyed by
-//! [`crate::domain::page::PageSpec::key`]) come and go with links: [`show`] notes which links show them, and one that has
+//! A page is found again by its kind and key in its workspace. Pages of links ([`Kind::Link`], keyed by
+//! [`crate::domain::page::PageSpec::key`]) and [`Kind::Expired`]) come and go with links: [`show`] notes which links show them, and one that has
 //! been shown by none and asked for by nobody for [`KEEP_UNUSED_MS`] is swept. Pages of other kinds stay until [`delete`].
 
 use schemas::feed::Page;
@@ -232,13 +232,14 @@ pub async fn sweep(store: &Store, now_ms: i64) -> anyhow::Result<u64> {
     let mut write = feed::Write::begin(store).await?;
     // Asked for again meanwhile, a row is left alone: the statement looks at its newest state.
     let rows = sqlx::query(
-        "DELETE FROM pages WHERE touched_at < $1 AND id IN (SELECT p.id FROM pages p WHERE p.kind = $2 \
+        "DELETE FROM pages WHERE touched_at < $1 AND id IN (SELECT p.id FROM pages p WHERE p.kind IN ($2, $4) \
          AND p.touched_at < $1 AND NOT EXISTS (SELECT 1 FROM page_links l WHERE l.page_id = p.id) \
          ORDER BY p.touched_at LIMIT $3) RETURNING id, hash",
     )
     .bind(now_ms - KEEP_UNUSED_MS)
     .bind(Kind::Link as i64)
     .bind(SWEPT_AT_ONCE)
+    .bind(Kind::Expired as i64)
     .fetch_all(write.connection())
     .await?;
     for row in &rows {

@@ -219,3 +219,91 @@ on_both_engines! {
         assert_eq!(left, 0);
     }
 }
+
+/// Adds an object and returns its id, straight into the database.
+async fn add(app: &TestApp, sql: &'static str, workspace: i64) -> i64 {
+    let pool = sqlx::AnyPool::connect(&app.config.database_url.0)
+        .await
+        .expect("connects");
+    let (id,): (i64,) = sqlx::query_as(sql)
+        .bind(workspace)
+        .fetch_one(&pool)
+        .await
+        .expect("inserts");
+    id
+}
+
+const PIXEL: &str = "INSERT INTO pixels (workspace_id, type, name, tag, created_at) VALUES ($1, 'fbpixel', 'P', '123', 0) RETURNING id";
+const SPLASH: &str = "INSERT INTO splashes (workspace_id, name, title, message, image, button, link, counter, created_at) VALUES ($1, 'S', 'T', 'M', '', '', '', 5, 0) RETURNING id";
+
+on_both_engines! {
+    async fn o_52_pixels_and_types_are_one_page_that_links_share(app) {
+        let (pixel, splash) = (add(&app, PIXEL, 1).await, add(&app, SPLASH, 1).await);
+        let a = app.link(json!({"url": URL, "pixel_ids": [pixel]})).await;
+        let b = app.link(json!({"url": URL, "pixels": pixel.to_string(), "geotarget": [{"location": "CA", "link": "https://e.test/ca"}]})).await;
+        let page = |target: Option<Target<'_>>| match target {
+            Some(Target::Page { page, destination, .. }) => (page, String::from_utf8(destination.to_vec()).expect("ascii")),
+            other => panic!("{other:?}"),
+        };
+        let (shared, empty) = with_plan(&app, a, |plan| page(plan.target())).await;
+        assert_eq!(empty, "", "the entry's own destination");
+        // Every way through the link shows the page.
+        with_plan(&app, b, |plan| {
+            assert_eq!(page(plan.target()).0, shared);
+            assert_eq!(page(plan.rules().next().map(|r| r.target)), (shared, "https://e.test/ca".to_owned()));
+        }).await;
+        let shown = details(&app, b).await;
+        assert_eq!((&shown["pixels"], &shown["type"]), (&json!([pixel]), &json!("direct")));
+        for (kind, text) in [(json!("frame"), "frame"), (json!("splash"), "splash"), (json!(splash), &*splash.to_string())] {
+            update(&app, a, json!({"type": kind})).await;
+            assert_eq!(details(&app, a).await["type"], text);
+            with_plan(&app, a, |plan| assert_ne!(page(plan.target()).0, shared)).await;
+        }
+        // What is gone is left out, and the link can be changed as before.
+        let pool = sqlx::AnyPool::connect(&app.config.database_url.0).await.expect("connects");
+        for sql in ["DELETE FROM pixels", "DELETE FROM splashes"] {
+            sqlx::query(sql).execute(&pool).await.expect("deletes");
+        }
+        let shown = details(&app, a).await;
+        assert_eq!((&shown["pixels"], &shown["type"]), (&json!([]), &json!("direct")));
+        update(&app, a, json!({"title": "A"})).await;
+        assert!(is_plain(&app, a).await);
+        update(&app, b, json!({"pixels": [], "geotarget": []})).await;
+        assert!(is_plain(&app, b).await);
+    }
+
+    async fn parts_of_others_do_not_exist(app) {
+        app.other_workspace().await;
+        let (pixel, splash) = (add(&app, PIXEL, 2).await, add(&app, SPLASH, 2).await);
+        for (field, value) in [("pixels", json!([pixel])), ("pixel_ids", json!([99])), ("type", json!(splash)), ("type", json!("overlay-1"))] {
+            app.post("/api/url/add", json!({"url": URL, field: value})).await.refused("does not exist");
+        }
+        let id = app.link(json!({"url": URL})).await;
+        app.put(&format!("/api/url/{id}/update"), json!({"pixels": [pixel]})).await.refused("does not exist");
+        let answer = app.post("/api/urls/bulk", json!({"urls": [{"url": URL, "pixels": [pixel]}, {"url": URL}]})).await.ok();
+        assert_eq!((&answer["results"][0]["error"], &answer["results"][1]["error"]), (&json!(1), &json!(0)));
+    }
+
+    async fn texts_of_expired_and_used_up_links_are_pages(app) {
+        let id = app.link(json!({"url": URL, "expired_text": "Sorry <b>", "max_clicks": 3, "max_clicks_text": "All gone"})).await;
+        let (expired, beyond) = with_plan(&app, id, |plan| (plan.expired_page, plan.click_limit.map(|(_, beyond)| match beyond {
+            Beyond::Page(page) => page,
+            other => panic!("{other:?}"),
+        }))).await;
+        assert!(expired.is_some() && beyond.is_some() && expired != beyond);
+        let other = app.link(json!({"url": URL, "expired_text": "Sorry <b>"})).await;
+        with_plan(&app, other, |plan| assert_eq!(plan.expired_page, expired)).await;
+        let (bytes,): (Vec<u8>,) = sqlx::query_as("SELECT b.bytes FROM pages p JOIN blobs b ON b.hash = p.hash WHERE p.id = $1")
+            .bind(expired.unwrap().cast_signed()).fetch_one(app.running.store.readers()).await.expect("a page");
+        let text = String::from_utf8(bytes).expect("text");
+        assert!(text.contains("Sorry &lt;b&gt;") && !text.contains("Sorry <b>"), "{text}");
+        let shown = details(&app, id).await;
+        assert_eq!((&shown["expired_text"], &shown["max_clicks_text"]), (&json!("Sorry <b>"), &json!("All gone")));
+        update(&app, id, json!({"expired_text": "", "max_clicks": 0, "max_clicks_text": ""})).await;
+        assert!(is_plain(&app, id).await);
+        // No link shows it any more: it goes, after a while.
+        update(&app, other, json!({"expired_text": ""})).await;
+        let later = app.config.clock.now_ms() + 2 * control_plane::store::pages::KEEP_UNUSED_MS;
+        assert_eq!(control_plane::store::pages::sweep(&app.running.store, later).await.expect("sweeps"), 2);
+    }
+}

@@ -15,6 +15,7 @@ mod feed_writes;
 mod fetch;
 mod folders;
 mod harness;
+mod import;
 mod keys;
 mod leases;
 mod link_fields;

@@ -9,6 +9,7 @@ mod harness;
 mod disk;
 mod groups;
 mod life;
+mod link_fields;
 mod links;
 mod replay;
 mod rows;

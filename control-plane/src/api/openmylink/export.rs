@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use serde::Serialize;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::links::totals;
@@ -23,6 +24,8 @@ use crate::app::App;
 use crate::domain::date;
 use crate::domain::destination::UTM;
 use crate::domain::key::Scope;
+use crate::domain::link::Extras;
+use crate::domain::page::Surface;
 use crate::error::ApiError;
 use crate::middleware::Caller;
 use crate::stats::Totals;
@@ -66,6 +69,9 @@ pub(super) struct ExportedLink {
     utm_content: String,
     /// A JSON list of `{name,value}`.
     parameters: serde_json::Value,
+    /// A JSON object of what else was set, under the names of `/url/add`; never a password.
+    #[schema(value_type = Object)]
+    settings: serde_json::Value,
     /// `null` when counts could not be had.
     clicks: Option<u64>,
     /// `null` when counts could not be had.
@@ -182,6 +188,7 @@ fn exported(link: Link, totals: Option<&HashMap<u64, Totals>>) -> ExportedLink {
         utm_term,
         utm_content,
         parameters: parameters.collect(),
+        settings: settings(&content.extras),
         clicks: totals.map(|t| t.clicks),
         uniqueclicks: totals.map(|t| t.unique_clicks),
         imported_clicks: link.imported_clicks,
@@ -189,7 +196,50 @@ fn exported(link: Link, totals: Option<&HashMap<u64, Totals>>) -> ExportedLink {
     }
 }
 
-const COLUMNS: [&str; 22] = [
+/// What was set beyond a redirect.
+fn settings(extras: &Extras) -> serde_json::Value {
+    let pairs = |key: &str, list: &[(String, String)]| {
+        let pair = |(name, link): &(String, String)| json!({key: name, "link": link});
+        list.iter().map(pair).collect::<Vec<_>>()
+    };
+    let spec = extras.page_spec();
+    let kind = Some(spec.surface()).filter(|s| *s != Surface::Direct);
+    let deeplink =
+        json!({"auto": extras.app_auto, "apple": extras.app_apple, "google": extras.app_google});
+    let has_app = extras.app_auto || !extras.app_apple.is_empty() || !extras.app_google.is_empty();
+    let all = json!({
+        "type": kind.map(Surface::to_text),
+        "pixels": spec.pixels(),
+        "expired_text": extras.expired_text,
+        "max_clicks": extras.max_clicks,
+        "max_clicks_url": extras.max_clicks_url,
+        "max_clicks_text": extras.max_clicks_text,
+        "geotarget": pairs("location", &extras.countries),
+        "devicetarget": pairs("device", &extras.devices),
+        "languagetarget": pairs("language", &extras.languages),
+        "rules": extras.rules,
+        "variants": extras.variants,
+        "variants_end": extras.variants_end.map(date::format),
+        "variants_winner": Some(extras.winner).filter(|w| *w > 0),
+        "query_passthrough": Some(true).filter(|_| extras.pass_query),
+        "metatitle": extras.meta_title,
+        "metadescription": extras.meta_description,
+        "metaimage": extras.meta_image,
+        "deeplink": Some(deeplink).filter(|_| has_app),
+    });
+    let Value::Object(mut all) = all else {
+        return Value::Null;
+    };
+    all.retain(|_, value| match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        _ => true,
+    });
+    Value::Object(all)
+}
+
+const COLUMNS: [&str; 23] = [
     "id",
     "alias",
     "shorturl",
@@ -208,6 +258,7 @@ const COLUMNS: [&str; 22] = [
     UTM[3],
     UTM[4],
     "parameters",
+    "settings",
     "clicks",
     "uniqueclicks",
     "imported_clicks",
@@ -215,7 +266,7 @@ const COLUMNS: [&str; 22] = [
 ];
 
 impl ExportedLink {
-    fn columns(&self) -> [String; 22] {
+    fn columns(&self) -> [String; 23] {
         let number = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
         [
             self.id.to_string(),
@@ -236,6 +287,7 @@ impl ExportedLink {
             self.utm_term.clone(),
             self.utm_content.clone(),
             self.parameters.to_string(),
+            self.settings.to_string(),
             number(self.clicks),
             number(self.uniqueclicks),
             self.imported_clicks.to_string(),

@@ -32,7 +32,7 @@ pub(super) struct LinkRequest {
     #[serde(deserialize_with = "text")]
     #[schema(example = "spring-sale")]
     custom: Option<String>,
-    /// `direct` is the only type so far.
+    /// `direct` (default), `frame`, `splash` (the usual page), the id of a splash page, or `overlay-<id>`.
     #[serde(rename = "type", deserialize_with = "text")]
     kind: Option<String>,
     /// A live domain of the workspace, with or without scheme; the default one when absent.
@@ -53,6 +53,15 @@ pub(super) struct LinkRequest {
     /// Where visitors go once it has expired.
     #[serde(deserialize_with = "text")]
     expired_url: Option<String>,
+    /// What they read, where there is no `expired_url`.
+    #[serde(deserialize_with = "text")]
+    expired_text: Option<String>,
+    /// Ids of all its pixels.
+    #[schema(value_type = Option<Vec<i64>>)]
+    pixels: Option<Value>,
+    /// As `pixels`, which wins.
+    #[schema(value_type = Option<Vec<i64>>)]
+    pixel_ids: Option<Value>,
     /// Switched off.
     #[serde(deserialize_with = "yes_no")]
     disabled: Option<bool>,
@@ -105,6 +114,9 @@ pub(super) struct LinkRequest {
     /// Where visitors go beyond the limit.
     #[schema(value_type = Option<String>)]
     max_clicks_url: Option<Value>,
+    /// What visitors read beyond it, where there is no `max_clicks_url`.
+    #[serde(deserialize_with = "text")]
+    max_clicks_text: Option<String>,
     /// Destinations by country: an English name or an ISO 3166 code.
     #[schema(value_type = Option<Vec<Object>>, example = json!([{"location": "canada", "link": "https://example.ca/"}]))]
     geotarget: Option<Value>,
@@ -165,11 +177,8 @@ pub(super) struct LinkRequest {
     tags: Option<Value>,
 }
 
-/// Fields that other systems have for what has another name here, or whose part is not built yet: refused unless empty,
-/// with what to do.
-const ELSEWHERE: [(&str, &str); 10] = [
-    ("pixels", "is not supported yet"),
-    ("pixel_ids", "is not supported yet"),
+/// Fields that other systems have for what has another name here: refused unless empty, with what to do.
+const ELSEWHERE: [(&str, &str); 7] = [
     ("rotator", "is not a field of links: use variants"),
     ("abtesting", "is not a field of links: use variants"),
     ("splash", "is not a field of links: use type"),
@@ -183,7 +192,6 @@ const ELSEWHERE: [(&str, &str); 10] = [
         "android",
         "is not a field of links: use deeplink or devicetarget",
     ),
-    ("expired_text", "is not supported yet"),
 ];
 
 /// A parameter for the destination's query.
@@ -209,14 +217,6 @@ pub(super) fn wish(map: &Map<String, Value>) -> Result<Wish, FieldError> {
         }
     }
     let body: LinkRequest = read(map)?;
-    if let Some(kind) = given(&body.kind)
-        && kind != "direct"
-    {
-        return Err(FieldError::new(
-            "type",
-            "must be direct: other types are not supported yet",
-        ));
-    }
     let (extras, groups) = (extras::read(&body)?, groups::read(&body)?);
     let (status, is_private) = status(given(&body.status))?;
     let parameters = body.parameters.map(|list| {
@@ -234,6 +234,8 @@ pub(super) fn wish(map: &Map<String, Value>) -> Result<Wish, FieldError> {
     Ok(Wish {
         password,
         groups,
+        imported_clicks: 0,
+        created_at: None,
         slug: given(&body.custom)
             .map(|text| alias::custom("custom", text))
             .transpose()?,
@@ -393,9 +395,9 @@ mod tests {
             assert_eq!(error.field, name);
         }
         for (name, value) in [
-            ("pixels", json!([0])),
-            ("type", json!("splash")),
-            ("type", json!(7)),
+            ("pixels", json!(["x"])),
+            ("type", json!("curtain")),
+            ("type", json!(-7)),
         ] {
             let error = read(json!({"url": "https://e.test/", name: value})).expect_err(name);
             assert_eq!(error.field, name);

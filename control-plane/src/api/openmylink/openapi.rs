@@ -10,7 +10,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    account, bulk, campaigns, channels, domains, export, folders, keys, links, single, stats, tags,
+    account, apps, bulk, campaigns, channels, domains, export, folders, import, keys, links,
+    single, stats, tags,
 };
 
 /// All endpoints. A test calls each, so the list cannot fall behind the router.
@@ -35,6 +36,9 @@ use super::{
         single::show,
         bulk::add,
         export::export,
+        import::import,
+        apps::show,
+        apps::update,
         stats::stats,
         campaigns::list,
         campaigns::show,

@@ -57,6 +57,22 @@ impl<S: Sync> FromRequest<S> for BigObject {
     }
 }
 
+/// A body that is a text file.
+#[derive(Debug)]
+pub(crate) struct File(pub(crate) String);
+
+impl<S: Sync> FromRequest<S> for File {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
+        let read = tokio::time::timeout(BODY_TIMEOUT, read_body(request, MAX_BULK_BODY));
+        let bytes = read.await.map_err(|_| ApiError::TooSlow)??;
+        let text = String::from_utf8(bytes.into())
+            .map_err(|_| ApiError::field("body", "must be UTF-8 text"))?;
+        Ok(Self(text))
+    }
+}
+
 async fn object(request: Request, limit: usize) -> Result<Map<String, Value>, ApiError> {
     let read = tokio::time::timeout(BODY_TIMEOUT, read_body(request, limit));
     let bytes = read.await.map_err(|_| ApiError::TooSlow)??;

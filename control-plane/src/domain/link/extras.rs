@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::destination::Destination;
 use crate::domain::field::{self, FieldError};
+use crate::domain::page::{PageSpec, Surface};
 use crate::domain::rule::{self, Rule};
 
 /// Longest title of a preview, in characters.
@@ -24,6 +25,12 @@ pub const MAX_TARGETS: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Extras {
+    /// A link's type, in the form of [`Surface::to_text`]; empty: direct.
+    pub surface: String,
+    /// Ids of its pixels. Those that are gone are left out wherever they would show.
+    pub pixels: Vec<i64>,
+    /// What visitors read once it has expired; empty: our words.
+    pub expired_text: String,
     /// Asked for before anything is shown.
     pub password: Option<Password>,
     /// Passwords there have been: the next one's version is above.
@@ -32,6 +39,8 @@ pub struct Extras {
     pub max_clicks: Option<u64>,
     /// Where visitors go beyond; empty: what an expired link shows.
     pub max_clicks_url: String,
+    /// What they read, where there is no such URL; empty: what an expired link shows.
+    pub max_clicks_text: String,
     /// ISO 3166 code and URL, asked after the rules.
     pub countries: Vec<(String, String)>,
     /// A name of [`device_conditions`] and URL, asked after the countries.
@@ -94,6 +103,14 @@ pub struct Variant {
 /// A change to [`Extras`]; `None` leaves a field as it is.
 #[derive(Debug, Clone, Default)]
 pub struct ExtrasEdit {
+    /// See [`Extras`].
+    pub surface: Option<Surface>,
+    /// See [`Extras`].
+    pub pixels: Option<Vec<i64>>,
+    /// See [`Extras`].
+    pub expired_text: Option<String>,
+    /// See [`Extras`].
+    pub max_clicks_text: Option<String>,
     /// The hash of a new password; `Some(None)`: no password.
     pub password_phc: Option<Option<String>>,
     /// See [`Extras`].
@@ -132,7 +149,28 @@ pub struct ExtrasEdit {
     pub urls: Vec<(String, Destination)>,
 }
 
+impl ExtrasEdit {
+    /// What it newly asks for of other objects, to be checked; `None`: nothing.
+    ///
+    /// # Errors
+    /// Too many pixels.
+    pub fn page_spec(&self) -> Result<Option<PageSpec>, FieldError> {
+        if self.surface.is_none() && self.pixels.is_none() {
+            return Ok(None);
+        }
+        let pixels = self.pixels.as_deref().unwrap_or_default();
+        PageSpec::new(self.surface.unwrap_or_default(), pixels).map(Some)
+    }
+}
+
 impl Extras {
+    /// What its page is made of.
+    pub fn page_spec(&self) -> PageSpec {
+        let surface = Surface::parse("type", &self.surface).unwrap_or_default();
+        // Checked when it was set.
+        PageSpec::new(surface, &self.pixels).unwrap_or_default()
+    }
+
     /// As the database holds it; empty for a plain link.
     pub fn to_json(&self) -> String {
         if *self == Self::default() {
@@ -157,6 +195,26 @@ impl Extras {
     /// # Errors
     /// A field beyond its limit, or fields that contradict each other.
     pub fn apply(&mut self, edit: &ExtrasEdit) -> Result<(), FieldError> {
+        if let Some(surface) = edit.surface {
+            self.surface = match surface {
+                Surface::Direct => String::new(),
+                other => other.to_text(),
+            };
+        }
+        set(&mut self.pixels, &edit.pixels);
+        PageSpec::new(Surface::Direct, &self.pixels)?;
+        for (name, value, new) in [
+            ("expired_text", &mut self.expired_text, &edit.expired_text),
+            (
+                "max_clicks_text",
+                &mut self.max_clicks_text,
+                &edit.max_clicks_text,
+            ),
+        ] {
+            if let Some(new) = new {
+                *value = field::text(name, new, MAX_NOTE)?;
+            }
+        }
         if let Some(phc) = &edit.password_phc {
             self.password_version = self
                 .password_version

@@ -3,7 +3,8 @@
 use schemas::feed::MAX_LINKS_PER_CHANGE;
 use schemas::slug::Slug;
 
-use super::{Link, groups};
+use super::shown::New;
+use super::{Link, groups, shown};
 use crate::domain::channel::ItemKind;
 use crate::domain::field::FieldError;
 use crate::domain::link::{Content, Edit, Groups, Key, Pages};
@@ -26,6 +27,10 @@ pub struct NewLink<'a> {
     pub content: Content,
     /// Where it is filed.
     pub groups: Groups,
+    /// Clicks it had elsewhere.
+    pub imported_clicks: i64,
+    /// When it was made elsewhere, milliseconds since 1970; `None`: now.
+    pub created_at: Option<i64>,
 }
 
 /// What became of a new link.
@@ -84,6 +89,8 @@ pub enum Together {
     No,
     /// One that cannot be added keeps all others from being added.
     AllOrNothing,
+    /// Nothing is added; only said what would become of them.
+    DryRun,
 }
 
 /// What became of a call's links.
@@ -123,16 +130,33 @@ pub async fn insert(
         .iter()
         .any(|(_, new)| new.groups.campaign.flatten().is_some());
     let mut results: Vec<Option<Added>> = vec![None; order.len()];
-    for (place, new) in order {
+    // All pages before the first link: who edits what they are made of takes its locks in that order.
+    let mut pages = Vec::with_capacity(order.len());
+    for (_, new) in &order {
+        pages.push(
+            match shown::find(&mut write, workspace, &new.content, now_ms).await {
+                Err(WriteError::Refused(error)) => Err(error),
+                found => Ok(found?),
+            },
+        );
+    }
+    for ((place, new), pages) in order.into_iter().zip(pages) {
         let id = first_id + i64::try_from(place).unwrap_or(0);
-        let added = insert_one(&mut write, workspace, id, new, now_ms).await?;
+        let added = match pages {
+            Ok(pages) => insert_one(&mut write, (workspace, id), new, pages, now_ms).await?,
+            Err(error) => Added::Refused(error),
+        };
         if let Some(result) = results.get_mut(place) {
             *result = Some(added);
         }
     }
     let results: Vec<Added> = results.into_iter().flatten().collect();
     let all = results.iter().all(|r| matches!(r, Added::Link(_)));
-    let stored = all || together == Together::No;
+    let stored = match together {
+        Together::No => true,
+        Together::AllOrNothing => all,
+        Together::DryRun => false,
+    };
     if stored {
         if in_campaigns {
             let ids: Vec<i64> = results
@@ -176,15 +200,19 @@ pub async fn update(
     change: Change<'_>,
     now_ms: i64,
 ) -> Result<Link, WriteError> {
-    for _ in 1..TRIES {
+    for _ in 0..TRIES {
         match update_once(store, (workspace, id), change, now_ms).await {
             Err(WriteError::Failed(error)) if is_deadlock(&error) => {
                 tracing::debug!("two changes waited for each other, trying again");
             }
-            done => return done,
+            Ok(None) => tracing::debug!("two changes of a link's page met, trying again"),
+            Ok(Some(link)) => return Ok(link),
+            Err(error) => return Err(error),
         }
     }
-    update_once(store, (workspace, id), change, now_ms).await
+    Err(WriteError::Failed(anyhow::anyhow!(
+        "a change met others {TRIES} times"
+    )))
 }
 
 fn is_deadlock(error: &anyhow::Error) -> bool {
@@ -202,21 +230,22 @@ async fn update_once(
     (workspace, id): (i64, i64),
     change: Change<'_>,
     now_ms: i64,
-) -> Result<Link, WriteError> {
+) -> Result<Option<Link>, WriteError> {
     let mut write = feed::Write::begin(store).await?;
+    // Pages come before the link's row, so what it will show is found out before it is locked, and compared then.
+    let mut planned = read(&mut write, (workspace, id)).await?.content;
+    planned.apply(change.edit)?;
+    let pages = shown::find(&mut write, workspace, &planned, now_ms).await?;
     let locked = entries::lock(&mut write, (workspace, Kind::Link, id), now_ms)
         .await?
         .ok_or(WriteError::NotFound)?;
     let campaigns = campaigns::lock_of_links(write.connection(), &[id], now_ms).await?;
-    let old: Link = sqlx::query_as(
-        "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id WHERE l.id = $1",
-    )
-    .bind(id)
-    .fetch_one(write.connection())
-    .await?;
     groups::check(&mut write, workspace, change.groups).await??;
-    let mut new = old;
+    let mut new = read(&mut write, (workspace, id)).await?;
     new.content.apply(change.edit)?;
+    if !shown::same(&planned.extras, &new.content.extras) {
+        return Ok(None);
+    }
     if let Some(slug) = change.slug {
         new.slug = slug.clone();
     }
@@ -224,14 +253,27 @@ async fn update_once(
         new.domain_id = domain.id;
         new.base_url.clone_from(&domain.base_url);
     }
-    let entry = entry_of(&new)?;
+    let entry = entry_of(&new, pages)?;
     if let Err(Taken) = entries::update(&mut write, &locked, &row(&new, &entry)).await? {
         return Err(WriteError::Taken(new.slug));
     }
+    shown::note_shown(&mut write, id, pages, New::No).await?;
     groups::assign(&mut write, (workspace, id), change.groups, now_ms).await?;
     campaigns::follow(&mut write, &campaigns, &[id], now_ms).await?;
     write.commit(now_ms).await?;
-    Ok(new)
+    Ok(Some(new))
+}
+
+async fn read(write: &mut feed::Write, (workspace, id): (i64, i64)) -> Result<Link, WriteError> {
+    sqlx::query_as(
+        "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
+         WHERE l.id = $1 AND l.workspace_id = $2 AND l.kind = 0",
+    )
+    .bind(id)
+    .bind(workspace)
+    .fetch_optional(write.connection())
+    .await?
+    .ok_or(WriteError::NotFound)
 }
 
 /// Deletes a link. Its id and its clicks stay, its slug is free again.
@@ -265,9 +307,9 @@ pub async fn delete(
 
 async fn insert_one(
     write: &mut feed::Write,
-    workspace: i64,
-    id: i64,
+    (workspace, id): (i64, i64),
     new: NewLink<'_>,
+    pages: Pages,
     now_ms: i64,
 ) -> Result<Added, WriteError> {
     if let Err(error) = groups::check(write, workspace, &new.groups).await? {
@@ -291,15 +333,19 @@ async fn insert_one(
             base_url: new.domain.base_url.clone(),
             slug,
             content: new.content.clone(),
-            imported_clicks: 0,
-            created_at: now_ms,
+            imported_clicks: new.imported_clicks,
+            created_at: new.created_at.unwrap_or(now_ms),
             updated_at: now_ms,
         };
-        let entry = match entry_of(&link) {
+        let entry = match entry_of(&link, pages) {
             Ok(entry) => entry,
             Err(error) => return Ok(Added::Refused(error)),
         };
         if entries::insert(write, &row(&link, &entry), &link.uuid, now_ms).await? {
+            if new.imported_clicks != 0 || new.created_at.is_some() {
+                note_origin(write, &link).await?;
+            }
+            shown::note_shown(write, id, pages, New::Yes).await?;
             groups::assign(write, (workspace, id), &new.groups, now_ms).await?;
             return Ok(Added::Link(Box::new(link)));
         }
@@ -313,14 +359,25 @@ async fn insert_one(
     )))
 }
 
-fn entry_of(link: &Link) -> Result<Vec<u8>, FieldError> {
+/// What an imported link brings with it.
+async fn note_origin(write: &mut feed::Write, link: &Link) -> sqlx::Result<()> {
+    sqlx::query("UPDATE links SET imported_clicks = $1, created_at = $2 WHERE id = $3")
+        .bind(link.imported_clicks)
+        .bind(link.created_at)
+        .bind(link.id)
+        .execute(write.connection())
+        .await?;
+    Ok(())
+}
+
+fn entry_of(link: &Link, pages: Pages) -> Result<Vec<u8>, FieldError> {
     let key = Key {
         domain: entries::domain_number(link.domain_id),
         slug: &link.slug,
         link: link.id.cast_unsigned(),
         workspace: link.workspace_id.cast_unsigned(),
     };
-    link.content.entry(key, Pages::default())
+    link.content.entry(key, pages)
 }
 
 fn row<'a>(link: &'a Link, entry: &'a [u8]) -> entries::Row<'a> {

@@ -12,6 +12,7 @@ use crate::domain::language;
 use crate::domain::link::ExtrasEdit;
 use crate::domain::link::extras::Variant;
 use crate::domain::link::resolve::device_name;
+use crate::domain::page::{MAX_PIXELS, Surface};
 use crate::domain::rule::{self, Condition, Matches, Rule, Test, Written};
 use schemas::link::plan::{MAX_VARIANTS, MAX_WEIGHT};
 
@@ -25,6 +26,20 @@ const MAX_CLICKS: u64 = 1_000_000_000_000;
 pub(super) fn read(body: &LinkRequest) -> Result<ExtrasEdit, FieldError> {
     let mut urls = Urls::default();
     let mut edit = ExtrasEdit::default();
+    if let Some(kind) = body
+        .kind
+        .as_deref()
+        .map(str::trim)
+        .filter(|k| !k.is_empty())
+    {
+        edit.surface = Some(Surface::parse("type", kind)?);
+    }
+    if let Some((name, value)) = first(&[("pixels", &body.pixels), ("pixel_ids", &body.pixel_ids)])
+    {
+        edit.pixels = Some(value::ids(name, value, MAX_PIXELS)?);
+    }
+    edit.expired_text.clone_from(&body.expired_text);
+    edit.max_clicks_text.clone_from(&body.max_clicks_text);
     let limits = [
         ("max_clicks", &body.max_clicks),
         ("maxclicks", &body.maxclicks),

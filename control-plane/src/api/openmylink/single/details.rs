@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::domain::link::Extras;
 use crate::domain::{country, date};
+use crate::pages;
 use crate::store::links::Link;
 use crate::store::{campaigns, channels, folders, tags};
 
@@ -22,6 +23,11 @@ pub(super) struct Details {
     longurl: String,
     title: String,
     description: String,
+    /// `direct`, `frame`, `splash`, the id of a splash page, or `overlay-<id>`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// Ids of its pixels.
+    pixels: Vec<i64>,
     /// Destinations by country: `{"canada": "https://…"}`.
     location: BTreeMap<String, String>,
     /// Destinations by device.
@@ -31,6 +37,7 @@ pub(super) struct Details {
     /// `YYYY-MM-DD HH:MM:SS` UTC; `null`: never.
     expiry: Option<String>,
     expired_url: String,
+    expired_text: String,
     /// As `expiry`; `null`: always.
     starts_at: Option<String>,
     /// `public` or `private`.
@@ -42,6 +49,7 @@ pub(super) struct Details {
     password: bool,
     max_clicks: Option<u64>,
     max_clicks_url: String,
+    max_clicks_text: String,
     /// As they were sent, each value in one form.
     #[schema(value_type = Vec<Object>)]
     rules: Value,
@@ -99,6 +107,8 @@ impl Details {
             .remove(&link.id);
         let folder = folders::of_links(&app.store, &ids).await?.remove(&link.id);
         let tags = tags::of_links(&app.store, &ids).await?.remove(&link.id);
+        let spec = link.content.extras.page_spec();
+        let spec = pages::existing(&app.store, link.workspace_id, spec).await?;
         let groups = |list: Option<Vec<(i64, String)>>| {
             let list = list.unwrap_or_default().into_iter();
             list.map(Group::from).collect::<Vec<Group>>()
@@ -115,11 +125,14 @@ impl Details {
             longurl: content.destination,
             title: content.title,
             description: content.description,
+            kind: spec.surface().to_text(),
+            pixels: spec.pixels().to_vec(),
             location: location(&extras),
             device: extras.devices.into_iter().collect(),
             language: extras.languages.into_iter().collect(),
             expiry: content.expires_at.map(date::format),
             expired_url: content.expired_url,
+            expired_text: extras.expired_text,
             starts_at: content.starts_at.map(date::format),
             status: if content.is_private {
                 "private"
@@ -131,6 +144,7 @@ impl Details {
             password: extras.password.is_some(),
             max_clicks: extras.max_clicks,
             max_clicks_url: extras.max_clicks_url,
+            max_clicks_text: extras.max_clicks_text,
             rules: json!(extras.rules),
             variants: json!(extras.variants),
             variants_end: extras.variants_end.map(date::format),

@@ -1,0 +1,90 @@
+//! Pages that a link shows: of its surface and pixels, and texts for visitors of a link that has expired or is used up.
+//! Texts are pages too, shared by all links with the same one; like the others they go when no link shows them.
+
+use sha2::{Digest as _, Sha256};
+
+use super::WriteError;
+use crate::domain::link::{Content, Extras, Pages};
+use crate::domain::page::Rendered;
+use crate::pages::{PageError, page_for};
+use crate::render;
+use crate::store::feed::Write;
+use crate::store::pages::{self, Kind};
+
+/// Finds or makes the pages of a link. Before other rows of links are written, see [`page_for`].
+pub(super) async fn find(
+    write: &mut Write,
+    workspace: i64,
+    content: &Content,
+    now_ms: i64,
+) -> Result<Pages, WriteError> {
+    let extras = &content.extras;
+    let shown = page_for(write, workspace, &extras.page_spec(), now_ms)
+        .await
+        .map_err(|error| match error {
+            PageError::Field(error) => WriteError::Refused(error),
+            PageError::Failed(error) => WriteError::Failed(error),
+        })?;
+    let expired = match extras.expired_text.as_str() {
+        "" => None,
+        text => Some(note(write, workspace, &render::expired("", text), now_ms).await?),
+    };
+    let beyond = match extras.max_clicks_text.as_str() {
+        "" => None,
+        text => {
+            let page = render::notice(410, "This link has been used up", text);
+            Some(note(write, workspace, &page, now_ms).await?)
+        }
+    };
+    Ok(Pages {
+        shown,
+        expired,
+        beyond,
+    })
+}
+
+/// The page of a text, found by what is on it.
+async fn note(
+    write: &mut Write,
+    workspace: i64,
+    page: &Rendered,
+    now_ms: i64,
+) -> Result<i64, WriteError> {
+    let key = hex::encode(Sha256::digest(&page.body));
+    let place = (workspace, Kind::Expired, key.as_str());
+    if let Some(id) = pages::find(write, place, now_ms).await? {
+        return Ok(id);
+    }
+    Ok(pages::put(write, place, page, now_ms).await?)
+}
+
+/// Notes which pages the link shows, once its row is there. `before`: those it showed.
+pub(super) async fn note_shown(
+    write: &mut Write,
+    link: i64,
+    pages: Pages,
+    is_new: New,
+) -> sqlx::Result<()> {
+    let ids: Vec<i64> = [pages.shown, pages.expired, pages.beyond]
+        .into_iter()
+        .flatten()
+        .collect();
+    if is_new == New::Yes && ids.is_empty() {
+        return Ok(());
+    }
+    pages::show(write, link, &ids).await
+}
+
+/// Whether a link has just been added: a plain one then needs no note.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum New {
+    Yes,
+    No,
+}
+
+/// Whether two states of a link show the same pages.
+pub(super) fn same(a: &Extras, b: &Extras) -> bool {
+    a.page_spec() == b.page_spec()
+        && a.expired_text == b.expired_text
+        && a.max_clicks_text == b.max_clicks_text
+}

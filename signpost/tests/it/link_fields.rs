@@ -1,0 +1,147 @@
+//! Fields of a link from the API to the visitor, one process for all.
+
+use serde_json::{Value, json};
+
+use crate::harness::{CHROME, SETTLE, Up, eventually};
+
+const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1";
+const SLACK: &str = "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)";
+
+fn id(answer: &Value) -> i64 {
+    assert_eq!(answer["error"], 0, "{answer}");
+    answer["id"].as_i64().unwrap()
+}
+
+#[test]
+fn fields_of_links_are_met_by_visitors() {
+    let up = Up::start();
+    let from = |path: &str, agent: &str, language: &str| {
+        let answer = up.visit_as(path, "203.0.113.7", agent, &[("accept-language", language)]);
+        answer.header("location").to_owned()
+    };
+
+    // o_50: a password; asked for, wrong, right.
+    up.link(
+        "locked",
+        &json!({ "url": "https://e.test/secret", "password": "open sesame" }),
+    );
+    let asked = up.visit("/locked");
+    assert!(
+        asked.header("location").is_empty() && asked.body.contains("name=\"password\""),
+        "{asked:?}"
+    );
+    assert!(!asked.body.contains("e.test/secret"), "{asked:?}");
+    let give = |password: &str| {
+        up.try_send(
+            "POST",
+            &format!("http://{}/locked", up.proxy),
+            &[
+                ("content-type", "application/x-www-form-urlencoded"),
+                ("user-agent", CHROME),
+            ],
+            Some(&format!("password={password}")),
+        )
+        .unwrap()
+    };
+    let wrong = give("open");
+    assert!(
+        wrong.status == 401 && wrong.header("location").is_empty(),
+        "{wrong:?}"
+    );
+    assert_eq!(
+        give("open+sesame").header("location"),
+        "https://e.test/secret"
+    );
+
+    // o_52: each pixel's id in each answer, which leads on.
+    let pixels: Vec<i64> = ["111222333", "444555666"]
+        .iter()
+        .map(|tag| {
+            let body = json!({ "type": "fbpixel", "name": "P", "tag": tag });
+            id(&up.api("POST", "/pixel/add", Some(&body)).json())
+        })
+        .collect();
+    let pixeled = up.link(
+        "pixels",
+        &json!({ "url": "https://e.test/p", "pixel_ids": pixels }),
+    );
+    for _ in 0..2 {
+        let page = up.visit("/pixels");
+        for part in ["111222333", "444555666", "https://e.test/p"] {
+            assert!(page.body.contains(part), "{part}: {page:?}");
+        }
+        assert_eq!(page.status, 200);
+    }
+    up.settled(pixeled, 2);
+    for pixel in pixels {
+        up.api("DELETE", &format!("/pixel/{pixel}/delete"), None);
+    }
+    eventually(SETTLE, "the link goes on without its pixels", || {
+        (up.visit("/pixels").header("location") == "https://e.test/p").then_some(())
+    });
+
+    // Rules before targets by device and language; parameters in each; the query goes on.
+    up.link(
+        "ruled",
+        &json!({
+            "url": "https://e.test/else", "utm_source": "s", "query_passthrough": true,
+            "rules": [{"match": "all", "conditions": [{"type": "query", "name": "ref", "values": ["mail"]}, {"type": "os", "values": ["iOS"], "not": true}], "url": "https://e.test/mail"}],
+            "devicetarget": [{"device": "iphone", "link": "https://e.test/iphone"}],
+            "languagetarget": [{"language": "de", "link": "https://e.test/de"}],
+        }),
+    );
+    for (path, agent, language, location) in [
+        ("/ruled", CHROME, "en", "https://e.test/else?utm_source=s"),
+        (
+            "/ruled?ref=mail",
+            CHROME,
+            "de",
+            "https://e.test/mail?utm_source=s&ref=mail",
+        ),
+        (
+            "/ruled?ref=mail",
+            IPHONE,
+            "de",
+            "https://e.test/iphone?utm_source=s&ref=mail",
+        ),
+        (
+            "/ruled?utm_source=x",
+            CHROME,
+            "de-AT,en",
+            "https://e.test/de?utm_source=s",
+        ),
+    ] {
+        assert_eq!(from(path, agent, language), location, "{path} {language}");
+    }
+
+    // Variants, a preview, app links, a text for those who come too late.
+    up.link(
+        "tested",
+        &json!({ "url": "https://e.test/", "variants": [{"url": "https://e.test/a", "weight": 0}, {"url": "https://e.test/b", "weight": 9}] }),
+    );
+    assert_eq!(up.visit("/tested").header("location"), "https://e.test/b");
+    up.link(
+        "shown",
+        &json!({ "url": "https://e.test/", "metatitle": "A <title>", "deeplink": {"apple": "myapp://open"} }),
+    );
+    assert_eq!(from("/shown", CHROME, "en"), "https://e.test/");
+    let preview = up.visit_as("/shown", "203.0.113.9", SLACK, &[]);
+    assert!(
+        preview.status == 200 && preview.body.contains("A &lt;title&gt;"),
+        "{preview:?}"
+    );
+    let apple = up.visit_as("/shown", "203.0.113.9", IPHONE, &[]);
+    assert!(
+        apple.header("location") == "myapp://open" || apple.body.contains("myapp://open"),
+        "{apple:?}"
+    );
+    up.link(
+        "late",
+        &json!({ "url": "https://e.test/", "expiry": "2021-01-01", "expired_text": "Come back in spring" }),
+    );
+    let late = up.visit("/late");
+    assert!(
+        late.status == 410 && late.body.contains("Come back in spring"),
+        "{late:?}"
+    );
+}
