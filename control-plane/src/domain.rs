@@ -23,6 +23,7 @@ pub mod page;
 pub mod password;
 pub mod pixel;
 pub mod plan;
+pub mod qr;
 pub mod role;
 pub mod rule;
 pub mod salt;

@@ -36,7 +36,7 @@ impl Color {
     }
 
     /// Relative luminance, 0 to 1, as WCAG 2 defines it.
-    fn luminance(self) -> f64 {
+    pub fn luminance(self) -> f64 {
         let linear = |part: u8| {
             let part = f64::from(part) / 255.0;
             if part <= 0.040_45 {

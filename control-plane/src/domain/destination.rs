@@ -84,6 +84,11 @@ impl Destination {
         self.0.as_str()
     }
 
+    /// Its path, percent-encoded, with the leading `/`.
+    pub fn path(&self) -> &str {
+        self.0.path()
+    }
+
     /// Its host in the form domains are stored in; `None` for an IP literal or `localhost`.
     pub fn host(&self) -> Option<String> {
         match Host::parse(self.0.host_str()?) {
