@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use schemas::health::Health;
 use schemas::settings::Secret;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// Pause before listening to PostgreSQL again after the connection broke.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
+/// Images drawn at the same time: 30 MB each at most, and a core's work.
+const DRAWING: usize = 4;
+
 /// What handlers share.
 #[derive(Debug)]
 pub struct App {
@@ -59,6 +63,8 @@ pub struct App {
     pub(crate) own_address: OwnAddress,
     /// The way out to what owners name by URL.
     pub fetcher: Fetcher,
+    /// Turns at drawing images, which take memory and time.
+    pub(crate) drawing: Semaphore,
     /// Calls a minute.
     pub(crate) limiter: RateLimiter,
     /// Proofs of domains.
@@ -139,6 +145,7 @@ pub async fn start(
         feed_token: data_dir.feed_token(config.feed_token.as_ref())?,
         own_address: OwnAddress::new(config.proxy_addr, &config.public_url),
         fetcher: Fetcher::new(config.fetch_allow.clone())?,
+        drawing: Semaphore::new(DRAWING),
         limiter: RateLimiter::default(),
         ownership: Ownership::new(config.txt.clone()),
         shutdown: shutdown.clone(),

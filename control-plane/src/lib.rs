@@ -20,6 +20,7 @@ mod metrics;
 mod middleware;
 mod ownership;
 pub mod pages;
+mod qr;
 pub mod qr_image;
 mod rate;
 pub mod render;

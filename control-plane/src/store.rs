@@ -35,6 +35,7 @@ pub mod overlays;
 pub mod pages;
 pub mod pixels;
 pub mod plans;
+pub mod qr;
 pub mod salts;
 pub mod sign_ins;
 pub mod splashes;
@@ -207,6 +208,17 @@ pub(crate) fn is_unique_violation(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .is_some_and(|e| e.is_unique_violation())
+}
+
+/// Whether a transaction was broken off because it and another waited for each other. It can be made again.
+pub(crate) fn is_deadlock(error: &anyhow::Error) -> bool {
+    let database = error
+        .downcast_ref::<sqlx::Error>()
+        .and_then(sqlx::Error::as_database_error);
+    // PostgreSQL's deadlock_detected.
+    database
+        .and_then(|e| e.code())
+        .is_some_and(|code| code == "40P01")
 }
 
 fn sqlite_pool(connections: u32, read_only: bool) -> AnyPoolOptions {

@@ -22,6 +22,11 @@ pub const SQLITE: &[Migration] = &[
         sql: include_str!("../sql/sqlite/0003_pages.sql"),
     },
     Migration {
+        number: 4,
+        name: "qr",
+        sql: include_str!("../sql/sqlite/0004_qr.sql"),
+    },
+    Migration {
         number: 5,
         name: "groups",
         sql: include_str!("../sql/sqlite/0005_groups.sql"),
@@ -54,6 +59,11 @@ pub const POSTGRES: &[Migration] = &[
         number: 3,
         name: "pages",
         sql: include_str!("../sql/postgres/0003_pages.sql"),
+    },
+    Migration {
+        number: 4,
+        name: "qr",
+        sql: include_str!("../sql/postgres/0004_qr.sql"),
     },
     Migration {
         number: 5,

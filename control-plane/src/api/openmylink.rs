@@ -13,6 +13,11 @@
 //! - Counts come from ClickHouse. When that is not there, lists and single links still answer, with clicks 0 and
 //!   `"stats":"unavailable"` beside them; `order=click`, `/stats` and everything else that is nothing but counts answers
 //!   HTTP 503 with error 503.
+//! - QR codes: both forms of `/qr/add` take the optional fields of the other. In an update `data` is required of a code made
+//!   of `data`, as published; of the others what is not sent stays. Colours that a scanner cannot tell apart are refused
+//!   (see [`crate::domain::qr::style`]), light codes on dark ground too. A logo is fetched once, when it is set.
+//!   `image_url` holds a token and is served by the visitors' address; any format can be had with a key at
+//!   `/dashboard/qrcodes/:id/download/png|svg|webp` on the API address.
 //! - `limit` beyond 500 is an error, not silently less; a page past the end is empty.
 
 use std::sync::Arc;
@@ -36,6 +41,7 @@ mod labels;
 mod link_request;
 mod links;
 mod openapi;
+mod qr;
 pub(crate) mod reply;
 mod request;
 mod single;
@@ -64,6 +70,13 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/api/url/{id}/stats", get(stats::stats))
         .merge(groups())
         .route("/api/domain/{id}/apps", get(apps::show).put(apps::update))
+        .route("/api/qr", get(qr::list))
+        .route("/api/qr/add", post(qr::add))
+        .route("/api/qr/{id}", get(qr::show))
+        .route("/api/qr/{id}/update", put(qr::update))
+        .route("/api/qr/{id}/delete", delete(qr::delete))
+        .route("/api/qr/{id}/stats", get(qr::stats))
+        .route("/dashboard/qrcodes/{id}/download/{format}", get(qr::image))
         .route("/api/openapi.json", get(openapi::document))
         .route("/api/docs", get(openapi::page))
         .route("/avatars/{name}", get(account::avatar))

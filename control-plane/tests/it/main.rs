@@ -21,5 +21,6 @@ mod leases;
 mod link_fields;
 mod links;
 mod lists;
+mod qr;
 mod start;
 mod stats;

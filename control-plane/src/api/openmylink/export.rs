@@ -110,7 +110,8 @@ pub(super) async fn export(
             return Ok::<_, ApiError>(None);
         };
         let page = links::page_before(&app.store, workspace, before, PAGE).await?;
-        let totals = totals(&app, workspace, &page).await?;
+        let ids: Vec<i64> = page.iter().map(|link| link.id).collect();
+        let totals = totals(&app, workspace, &ids).await?;
         let last = page.last().map(|link| link.id);
         let full = page.len() == usize::try_from(PAGE).unwrap_or(0);
         let text = chunk(format, page, totals.as_ref(), first, !full);

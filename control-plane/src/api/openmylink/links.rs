@@ -143,7 +143,8 @@ pub(super) async fn list(
     let (count, links, totals) = match order {
         Order::Date => {
             let links = links::page(&app.store, workspace, &filter, limit, offset).await?;
-            let totals = totals(&app, workspace, &links).await?;
+            let ids: Vec<i64> = links.iter().map(|link| link.id).collect();
+            let totals = totals(&app, workspace, &ids).await?;
             (
                 links::count(&app.store, workspace, &filter).await?,
                 links,
@@ -227,16 +228,16 @@ pub(super) async fn delete(
     Ok(MessageReply::new("Link has been deleted successfully."))
 }
 
-/// Clicks of these links in one question; `None` when ClickHouse is not there.
+/// Clicks counted under these ids in one question; `None` when ClickHouse is not there.
 pub(super) async fn totals(
     app: &App,
     workspace: i64,
-    links: &[Link],
+    ids: &[i64],
 ) -> Result<Option<HashMap<u64, Totals>>, ApiError> {
-    if links.is_empty() {
+    if ids.is_empty() {
         return Ok(Some(HashMap::new()));
     }
-    let ids: Vec<u64> = links.iter().map(|link| link.id.cast_unsigned()).collect();
+    let ids: Vec<u64> = ids.iter().map(|id| id.cast_unsigned()).collect();
     match app.stats.totals(workspace.cast_unsigned(), &ids).await {
         Ok(totals) => Ok(Some(totals)),
         Err(StatsError::Unavailable(why)) => {

@@ -10,7 +10,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    account, apps, bulk, campaigns, channels, domains, export, folders, import, keys, links,
+    account, apps, bulk, campaigns, channels, domains, export, folders, import, keys, links, qr,
     single, stats, tags,
 };
 
@@ -72,6 +72,13 @@ use super::{
         domains::check,
         domains::update,
         domains::delete,
+        qr::list,
+        qr::show,
+        qr::add,
+        qr::update,
+        qr::delete,
+        qr::stats,
+        qr::image,
     ),
     components(schemas(stats::EventsReply)),
     security(("key" = [])),

@@ -243,6 +243,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
+impl From<String> for Id {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
 impl Id {
     /// The number.
     pub(crate) fn of(&self, what: &'static str) -> Result<i64, ApiError> {

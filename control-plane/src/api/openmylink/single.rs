@@ -62,6 +62,13 @@ pub(super) struct Data {
     social_count: SocialCount,
 }
 
+impl Data {
+    /// Visits.
+    pub(super) fn clicks(&self) -> u64 {
+        self.clicks
+    }
+}
+
 /// Visits that came from these networks.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SocialCount {
@@ -83,15 +90,32 @@ pub(super) async fn show(State(app): State<Arc<App>>, caller: Caller, id: Id) ->
 
 /// The answer about `link`.
 pub(super) async fn reply(app: &App, link: Link) -> Result<Json<UrlReply>, ApiError> {
+    let (data, missing) = data(app, link.workspace_id, link.id).await?;
+    Ok(Json(UrlReply {
+        error: 0,
+        id: link.id,
+        data,
+        details: Details::of(app, link).await?,
+        stats: missing,
+    }))
+}
+
+/// What came of the link or QR code whose clicks are counted under `link`; beside it the word for counts that could not be
+/// had.
+pub(super) async fn data(
+    app: &App,
+    workspace: i64,
+    link: i64,
+) -> Result<(Data, Option<&'static str>), ApiError> {
     let always = Range {
         from_ms: None,
         to_ms: None,
         tz: TimeZone::UTC,
     };
-    let (workspace, id) = (link.workspace_id.cast_unsigned(), link.id.cast_unsigned());
+    let (workspace, link) = (workspace.cast_unsigned(), link.cast_unsigned());
     let (stats, missing) = match app
         .stats
-        .link(workspace, id, &always, Bots::Exclude, Step::Day)
+        .link(workspace, link, &always, Bots::Exclude, Step::Day)
         .await
     {
         Ok(stats) => (stats, None),
@@ -103,25 +127,20 @@ pub(super) async fn reply(app: &App, link: Link) -> Result<Json<UrlReply>, ApiEr
         Err(error) => return Err(error.into()),
     };
     let top = |values: &ByValue, word: fn(&str) -> &str| Labels::new(values, word).top(TOP);
-    Ok(Json(UrlReply {
-        error: 0,
-        id: link.id,
-        data: Data {
-            clicks: stats.totals.clicks,
-            unique_clicks: stats.totals.unique_clicks,
-            top_countries: top(&stats.by.country, label::country),
-            top_referrers: top(&stats.by.referrer, label::referrer),
-            top_browsers: top(&stats.by.browser, label::unknown),
-            top_os: top(&stats.by.os, label::unknown),
-            social_count: SocialCount {
-                facebook: from_any(&stats.by.referrer, &FACEBOOK),
-                twitter: from_any(&stats.by.referrer, &TWITTER),
-                instagram: from_any(&stats.by.referrer, &INSTAGRAM),
-            },
+    let data = Data {
+        clicks: stats.totals.clicks,
+        unique_clicks: stats.totals.unique_clicks,
+        top_countries: top(&stats.by.country, label::country),
+        top_referrers: top(&stats.by.referrer, label::referrer),
+        top_browsers: top(&stats.by.browser, label::unknown),
+        top_os: top(&stats.by.os, label::unknown),
+        social_count: SocialCount {
+            facebook: from_any(&stats.by.referrer, &FACEBOOK),
+            twitter: from_any(&stats.by.referrer, &TWITTER),
+            instagram: from_any(&stats.by.referrer, &INSTAGRAM),
         },
-        details: Details::of(app, link).await?,
-        stats: missing,
-    }))
+    };
+    Ok((data, missing))
 }
 
 fn from_any(referrers: &ByValue, hosts: &[&str]) -> u64 {

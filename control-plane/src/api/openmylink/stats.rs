@@ -152,7 +152,7 @@ enum Format {
 
 /// What a call asks.
 #[derive(Debug)]
-struct Question {
+pub(super) struct Question {
     range: Range,
     granularity: Granularity,
     bots: Bots,
@@ -186,12 +186,21 @@ pub(super) async fn stats(
     links::get(&app.store, workspace, id)
         .await?
         .ok_or_else(|| ApiError::not_found("link", id))?;
-    let place = (workspace.cast_unsigned(), id.cast_unsigned());
+    answer(&app, (workspace, id), &question).await
+}
+
+/// The answer about the link or QR code whose clicks are counted under `link`. Whether it is there is not asked here.
+pub(super) async fn answer(
+    app: &App,
+    (workspace, link): (i64, i64),
+    question: &Question,
+) -> Result<Response, Failure> {
+    let place = (workspace.cast_unsigned(), link.cast_unsigned());
     match (question.granularity, question.format) {
-        (Granularity::Event, Format::Json) => events(&app, place, &question).await,
-        (Granularity::Event, _) => streamed(&app, place, &question).await,
-        (Granularity::Day, _) => counts(&app, place, &question, Step::Day).await,
-        (Granularity::Hour, _) => counts(&app, place, &question, Step::Hour).await,
+        (Granularity::Event, Format::Json) => events(app, place, question).await,
+        (Granularity::Event, _) => streamed(app, place, question).await,
+        (Granularity::Day, _) => counts(app, place, question, Step::Day).await,
+        (Granularity::Hour, _) => counts(app, place, question, Step::Hour).await,
     }
 }
 
@@ -296,7 +305,11 @@ fn ndjson_line(event: &Event, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-fn question(query: &Query) -> Result<Question, FieldError> {
+/// Reads the query of a call.
+///
+/// # Errors
+/// The first parameter that breaks a rule.
+pub(super) fn question(query: &Query) -> Result<Question, FieldError> {
     let granularity = query.word(
         "granularity",
         &[

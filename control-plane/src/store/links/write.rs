@@ -202,7 +202,7 @@ pub async fn update(
 ) -> Result<Link, WriteError> {
     for _ in 0..TRIES {
         match update_once(store, (workspace, id), change, now_ms).await {
-            Err(WriteError::Failed(error)) if is_deadlock(&error) => {
+            Err(WriteError::Failed(error)) if crate::store::is_deadlock(&error) => {
                 tracing::debug!("two changes waited for each other, trying again");
             }
             Ok(None) => tracing::debug!("two changes of a link's page met, trying again"),
@@ -213,16 +213,6 @@ pub async fn update(
     Err(WriteError::Failed(anyhow::anyhow!(
         "a change met others {TRIES} times"
     )))
-}
-
-fn is_deadlock(error: &anyhow::Error) -> bool {
-    let database = error
-        .downcast_ref::<sqlx::Error>()
-        .and_then(sqlx::Error::as_database_error);
-    // PostgreSQL's deadlock_detected.
-    database
-        .and_then(|e| e.code())
-        .is_some_and(|code| code == "40P01")
 }
 
 async fn update_once(
