@@ -11,6 +11,7 @@ mod groups;
 mod life;
 mod link_fields;
 mod links;
+mod qr;
 mod replay;
 mod rows;
 mod settings;
