@@ -56,7 +56,7 @@ struct Shared {
 }
 
 /// A request with the feed's token. Any other gets 401, whatever else is wrong with it.
-struct Admitted;
+pub(crate) struct Admitted;
 
 impl FromRequestParts<Arc<App>> for Admitted {
     type Rejection = Response;

@@ -29,6 +29,7 @@ mod router;
 mod server;
 pub mod stats;
 pub mod store;
+mod visitor;
 
 pub use app::{Running, run, start};
 pub use clock::Clock;

@@ -22,6 +22,7 @@ const CONNECTIONS_REFUSED: &str = "control_plane_connections_refused_total";
 const FETCHES: &str = "control_plane_fetches_total";
 const BLOBS: &str = "control_plane_blobs_total";
 const LEASED: &str = "control_plane_leased_visits_total";
+const VISITOR_FORMS: &str = "control_plane_visitor_forms_total";
 const SWEPT: &str = "control_plane_swept_total";
 const COUNTS_MISSING: &str = "control_plane_lists_without_counts_total";
 const DOMAIN_LOOKS: &str = "control_plane_domain_looks_total";
@@ -87,6 +88,10 @@ pub(crate) fn describe() {
         "Blobs that proxies asked for, by found: true, or false when there is none of this name"
     );
     describe_counter!(
+        VISITOR_FORMS,
+        "Forms that visitors sent, by outcome: kept, refused, full or failed"
+    );
+    describe_counter!(
         SWEPT,
         "Rows deleted because nothing used them any more, by what: blob or page"
     );
@@ -148,6 +153,11 @@ pub(crate) fn counts_missing() {
 /// A proxy asked for a blob.
 pub(crate) fn blob(found: bool) {
     counter!(BLOBS, "found" => if found { "true" } else { "false" }).increment(1);
+}
+
+/// A visitor sent a form.
+pub(crate) fn visitor_form(outcome: &'static str) {
+    counter!(VISITOR_FORMS, "outcome" => outcome).increment(1);
 }
 
 /// Unused rows were deleted.

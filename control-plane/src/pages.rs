@@ -11,7 +11,7 @@
 use crate::domain::field::FieldError;
 use crate::domain::overlay::{self, Overlay};
 use crate::domain::page::{PageSpec, Rendered, Surface};
-use crate::domain::pixel::{Pixel, Tag};
+use crate::domain::pixel::{Pixel, Tag, Vendor};
 use crate::domain::splash::{self, Splash};
 use crate::error::ApiError;
 use crate::render;
@@ -151,14 +151,14 @@ impl Part {
     }
 }
 
-/// Changes a pixel's name and tag; links that have it follow.
+/// Changes a pixel's name and tag, not its vendor, who may be repeated; links that have it follow.
 ///
 /// # Errors
-/// No such pixel in the workspace; the database's.
+/// No such pixel in the workspace, another vendor; the database's.
 pub async fn update_pixel(
     store: &Store,
     (workspace, id): (i64, i64),
-    (name, tag): (Option<String>, Tag),
+    (vendor, name, tag): (Option<Vendor>, Option<String>, Tag),
     now_ms: i64,
 ) -> Result<(), ApiError> {
     let mut write = Write::begin(store).await?;
@@ -166,6 +166,10 @@ pub async fn update_pixel(
     let rows = pixels::by_ids(write.connection(), workspace, &[id]).await?;
     let row = rows.into_iter().next();
     let old = row.ok_or_else(|| ApiError::not_found("pixel", id))?.pixel;
+    if vendor.is_some_and(|vendor| vendor != old.vendor) {
+        let stays = format!("must stay {}", old.vendor.name());
+        return Err(ApiError::field("type", stays));
+    }
     let new = Pixel {
         vendor: old.vendor,
         name: name.unwrap_or(old.name),

@@ -12,6 +12,7 @@
 use maud::html;
 
 use self::document::{Document, HOST, Hole, URL};
+pub(crate) use self::framed::form;
 use crate::domain::overlay::Overlay;
 use crate::domain::page::Rendered;
 use crate::domain::pixel::{Pixel, Vendor};

@@ -9,7 +9,7 @@ use crate::api::openmylink;
 use crate::api::openmylink::reply::Failure;
 use crate::app::App;
 use crate::error::ApiError;
-use crate::{feed, middleware};
+use crate::{feed, middleware, visitor};
 
 /// All routes with the middleware of each: the dialects count and authenticate their callers, the feed has a token of its
 /// own and is never counted.
@@ -20,6 +20,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .fallback(unknown_path);
     middleware::around(api, &app)
         .merge(feed::routes())
+        .merge(visitor::routes())
         .with_state(app)
 }
 

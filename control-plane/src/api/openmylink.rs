@@ -41,10 +41,13 @@ mod labels;
 mod link_request;
 mod links;
 mod openapi;
+mod overlays;
+mod pixels;
 mod qr;
 pub(crate) mod reply;
 mod request;
 mod single;
+mod splashes;
 mod stats;
 mod tags;
 
@@ -77,6 +80,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/api/qr/{id}/delete", delete(qr::delete))
         .route("/api/qr/{id}/stats", get(qr::stats))
         .route("/dashboard/qrcodes/{id}/download/{format}", get(qr::image))
+        .merge(surfaces())
         .route("/api/openapi.json", get(openapi::document))
         .route("/api/docs", get(openapi::page))
         .route("/avatars/{name}", get(account::avatar))
@@ -125,4 +129,26 @@ fn groups() -> Router<Arc<App>> {
         .route("/api/domain/{id}/check", post(domains::check))
         .route("/api/domain/{id}/update", put(domains::update))
         .route("/api/domain/{id}/delete", delete(domains::delete))
+}
+
+/// What links show before or over their destination.
+fn surfaces() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/pixels", get(pixels::list))
+        .route("/api/pixel/add", post(pixels::add))
+        .route("/api/pixel/{id}/update", put(pixels::update))
+        .route("/api/pixel/{id}/delete", delete(pixels::delete))
+        .route("/api/splash", get(splashes::list))
+        .route("/api/splash/add", post(splashes::add))
+        .route("/api/splash/{id}/update", put(splashes::update))
+        .route("/api/splash/{id}/delete", delete(splashes::delete))
+        .route("/api/overlay", get(overlays::list))
+        .route("/api/overlay/add", post(overlays::add))
+        .route("/api/overlay/{id}/update", put(overlays::update))
+        .route("/api/overlay/{id}/delete", delete(overlays::delete))
+        .route("/api/overlay/{id}/messages", get(overlays::messages))
+        .route(
+            "/api/overlay/{id}/messages/{message}/delete",
+            delete(overlays::delete_message),
+        )
 }

@@ -24,3 +24,4 @@ mod lists;
 mod qr;
 mod start;
 mod stats;
+mod surfaces;

@@ -10,8 +10,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    account, apps, bulk, campaigns, channels, domains, export, folders, import, keys, links, qr,
-    single, stats, tags,
+    account, apps, bulk, campaigns, channels, domains, export, folders, import, keys, links,
+    overlays, pixels, qr, single, splashes, stats, tags,
 };
 
 /// All endpoints. A test calls each, so the list cannot fall behind the router.
@@ -79,6 +79,20 @@ use super::{
         qr::delete,
         qr::stats,
         qr::image,
+        pixels::list,
+        pixels::add,
+        pixels::update,
+        pixels::delete,
+        splashes::list,
+        splashes::add,
+        splashes::update,
+        splashes::delete,
+        overlays::list,
+        overlays::add,
+        overlays::update,
+        overlays::delete,
+        overlays::messages,
+        overlays::delete_message,
     ),
     components(schemas(stats::EventsReply)),
     security(("key" = [])),
