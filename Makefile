@@ -3,12 +3,12 @@ SHELL := /bin/bash
 export SIGNPOST_CACHE_DIR := $(abspath $(or $(SIGNPOST_CACHE_DIR),.cache))
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
-.PHONY: help deps fetch build up test lint layers rows replay bench
+.PHONY: help deps fetch build up test lint layers rows pages replay bench
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 deps: ## Install system packages that are missing (Debian)
-	@deploy/dev/deps
+	@deploy/dev/deps && deploy/dev/deps --pages
 fetch: ## Fetch the ClickHouse engine and the geo database into .cache
 	@deploy/dev/fetch
 build: ## Build in release mode
@@ -23,6 +23,8 @@ layers: ## Check the direction of dependencies
 	@deploy/dev/layers
 rows: ## Write docs/api/rows.md anew from the tests
 	@SIGNPOST_ROWS_UPDATE=1 cargo test --locked -p signpost --test it rows
+pages: ## Check visitors' pages in headless Chromium, screenshots go to .cache/pages
+	@deploy/dev/pages
 replay: fetch build ## Replay 10,000 real requests through everything and compare every number
 	@deploy/dev/replay
 bench: fetch build ## Measure; numbers go to benches/BASELINE.md

@@ -1,0 +1,118 @@
+//! Writes one page of each kind, as a proxy serves it, for the check in a browser (`make pages`): `pages.json` in the
+//! folder named by the argument, a list of `{name, status, csp, html, pixels}`, holes filled with a destination.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use control_plane::domain::color::Color;
+use control_plane::domain::overlay::{Kind, Overlay, Position};
+use control_plane::domain::page::Rendered;
+use control_plane::domain::pixel::{Pixel, Tag, Vendor};
+use control_plane::domain::splash::Splash;
+use control_plane::render::{self, Surface};
+use serde_json::{Value, json};
+
+/// Where visitors are led.
+const DESTINATION: &str = "https://dest.test/page?a=1&amp;b=2";
+/// Its host.
+const HOST: &str = "dest.test";
+
+fn main() -> anyhow::Result<()> {
+    let folder = std::env::args_os().nth(1).context("which folder?")?;
+    let folder = PathBuf::from(folder);
+    std::fs::create_dir_all(&folder)?;
+    let pages = pages()?;
+    std::fs::write(folder.join("pages.json"), Value::from(pages).to_string())?;
+    Ok(())
+}
+
+fn pages() -> anyhow::Result<Vec<Value>> {
+    let mut pages = Vec::new();
+    let splash = Splash {
+        name: "Spring sale".to_owned(),
+        title: "Everything for a third less".to_owned(),
+        message: "From Monday on.\nIn all shops – and “online” & at <night>.".to_owned(),
+        image: "https://img.test/sale.png".to_owned(),
+        button: "Show me the shops".to_owned(),
+        link: "https://shops.test/".to_owned(),
+        counter: 2,
+    };
+    let waits = Splash {
+        name: "Read this first".to_owned(),
+        counter: 0,
+        ..Splash::default()
+    };
+    let message = |position, color| Overlay {
+        name: "Promo".to_owned(),
+        message: "Ten per cent off today.\nSay hello.".to_owned(),
+        button: "Get it".to_owned(),
+        link: "https://shops.test/".to_owned(),
+        position,
+        color,
+        ..Overlay::new(Kind::Message)
+    };
+    let (top, corner) = (
+        message(Position::Top, Color([0xff, 0xd6, 0])),
+        message(Position::BottomRight, Color([0x77, 0x77, 0x77])),
+    );
+    let contact = Overlay {
+        name: "Contact".to_owned(),
+        message: "Questions? Write to us.".to_owned(),
+        position: Position::BottomLeft,
+        email: "owner@shops.test".to_owned(),
+        ..Overlay::new(Kind::Contact)
+    };
+    let all = pixels(&Vendor::ALL.map(|(vendor, _)| vendor))?;
+    let one = pixels(&[Vendor::Reddit])?;
+    let surfaces = [
+        ("frame", Surface::Frame),
+        ("splash-usual", Surface::Splash(None)),
+        ("splash-custom", Surface::Splash(Some(&splash))),
+        ("splash-waits", Surface::Splash(Some(&waits))),
+        ("overlay-top", Surface::Overlay(1, &top)),
+        ("overlay-corner", Surface::Overlay(2, &corner)),
+        ("overlay-contact", Surface::Overlay(3, &contact)),
+    ];
+    for (name, surface) in surfaces {
+        pages.push(page(name, render::link(surface, &[]), &[]));
+    }
+    for (name, surface) in [
+        ("splash-pixel", Surface::Splash(Some(&waits))),
+        ("overlay-pixel", Surface::Overlay(2, &corner)),
+    ] {
+        pages.push(page(name, render::link(surface, &one), &one));
+    }
+    for pixel in &all {
+        let own = std::slice::from_ref(pixel);
+        let name = format!("pixel-{}", pixel.vendor.name());
+        pages.push(page(&name, render::link(Surface::Direct, own), own));
+    }
+    pages.push(page("pixel-all", render::link(Surface::Direct, &all), &all));
+    let expired = render::expired("The sale is over", "Come back in autumn.");
+    pages.push(page("expired", Some(expired), &[]));
+    let sent = render::notice(200, "Thank you", "Your message has been sent.");
+    pages.push(page("sent", Some(sent), &[]));
+    Ok(pages)
+}
+
+fn pixels(vendors: &[Vendor]) -> anyhow::Result<Vec<Pixel>> {
+    let pixel = |vendor: &Vendor| {
+        Ok(Pixel {
+            vendor: *vendor,
+            name: String::new(),
+            tag: Tag::parse("tag", &format!("{}-TAG/1", vendor.name()))?,
+        })
+    };
+    vendors.iter().map(pixel).collect()
+}
+
+fn page(name: &str, page: Option<Rendered>, pixels: &[Pixel]) -> Value {
+    let Some(page) = page else {
+        return Value::Null;
+    };
+    let html = String::from_utf8_lossy(&page.body)
+        .replace("\0d", DESTINATION)
+        .replace("\0h", HOST);
+    let pixels: Vec<&str> = pixels.iter().map(|pixel| pixel.vendor.name()).collect();
+    json!({ "name": name, "status": page.status, "csp": page.csp, "html": html, "pixels": pixels })
+}

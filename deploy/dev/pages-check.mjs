@@ -1,0 +1,241 @@
+// Opens each page of pages.json (first argument: its folder) in headless Chromium, with no network at all: every request
+// is answered here. Fails when a page complains in the console, asks a host that is not configured, breaks a rule of
+// axe-core, cannot be used by the keyboard alone, or does not lead on, with and without JavaScript. Screenshots go beside
+// the file. Second argument: axe.min.js. Third: the name of the only page to check.
+import { spawn } from 'node:child_process';
+import { readFileSync, writeFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const [folder, axeFile, only] = process.argv.slice(2);
+const axe = readFileSync(axeFile, 'utf8');
+const pages = JSON.parse(readFileSync(join(folder, 'pages.json'), 'utf8')).filter((page) => page && (!only || page.name === only));
+const DEADLINE_MS = 10_000;
+const DESTINATION = 'https://dest.test/page?a=1&b=2';
+
+// What each vendor's code must ask for, and every host it may ask.
+const VENDORS = {
+  gtmpixel: /^https:\/\/www\.googletagmanager\.com\/gtm\.js\?id=gtmpixel-TAG%2F1$/,
+  gapixel: /^https:\/\/www\.googletagmanager\.com\/gtag\/js\?id=gapixel-TAG%2F1$/,
+  fbpixel: /^https:\/\/connect\.facebook\.net\/en_US\/fbevents\.js$/,
+  adwordspixel: /^https:\/\/www\.googletagmanager\.com\/gtag\/js\?id=adwordspixel-TAG$/,
+  linkedinpixel: /^https:\/\/snap\.licdn\.com\/li\.lms-analytics\/insight\.min\.js$/,
+  twitterpixel: /^https:\/\/static\.ads-twitter\.com\/uwt\.js$/,
+  adrollpixel: /^https:\/\/s\.adroll\.com\/j\/adrollpixel-TAG\/roundtrip\.js$/,
+  quorapixel: /^https:\/\/a\.quora\.com\/qevents\.js$/,
+  pinterest: /^https:\/\/s\.pinimg\.com\/ct\/core\.js$/,
+  bing: /^https:\/\/bat\.bing\.com\/bat\.js$/,
+  snapchat: /^https:\/\/sc-static\.net\/scevent\.min\.js$/,
+  reddit: /^https:\/\/www\.redditstatic\.com\/ads\/pixel\.js$/,
+  tiktok: /^https:\/\/analytics\.tiktok\.com\/i18n\/pixel\/events\.js\?sdkid=tiktok-TAG%2F1&lib=ttq$/,
+};
+// Images for browsers without JavaScript.
+const IMAGES = {
+  gtmpixel: 'www.googletagmanager.com', fbpixel: 'www.facebook.com', linkedinpixel: 'px.ads.linkedin.com',
+  quorapixel: 'q.quora.com', pinterest: 'ct.pinterest.com', bing: 'bat.bing.com',
+};
+
+const profile = mkdtempSync(join(tmpdir(), 'pages-'));
+const browser = spawn('chromium', [
+  '--headless=new', '--remote-debugging-pipe', `--user-data-dir=${profile}`, '--no-first-run', '--disable-gpu',
+  '--disable-dev-shm-usage', '--host-resolver-rules=MAP * ~NOTFOUND', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync', '--mute-audio', 'about:blank',
+  // Chromium refuses its sandbox to root.
+  ...(process.getuid() === 0 ? ['--no-sandbox'] : []),
+], { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
+
+let nextId = 1;
+const calls = new Map();
+const listeners = new Set();
+let pending = '';
+browser.stdio[4].on('data', (data) => {
+  pending += data.toString('utf8');
+  for (let end; (end = pending.indexOf('\0')) >= 0; pending = pending.slice(end + 1)) {
+    const message = JSON.parse(pending.slice(0, end));
+    if (message.id) {
+      const { resolve, reject } = calls.get(message.id);
+      calls.delete(message.id);
+      message.error ? reject(new Error(message.error.message)) : resolve(message.result);
+    } else {
+      for (const listener of listeners) listener(message);
+    }
+  }
+});
+
+function send(method, params = {}, sessionId) {
+  const id = nextId++;
+  browser.stdio[3].write(JSON.stringify({ id, method, params, sessionId }) + '\0');
+  return new Promise((resolve, reject) => calls.set(id, { resolve, reject }));
+}
+
+async function eventually(what, ask) {
+  const end = Date.now() + DEADLINE_MS;
+  while (!(await ask())) {
+    if (Date.now() > end) throw new Error(`not in time: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}
+
+// One tab on one page. `hold`: the page stays when it leads on.
+async function open(page, { hold = false, scripts = true, width = 390, height = 844 } = {}) {
+  const { targetId } = await send('Target.createTarget', { url: 'about:blank' });
+  const { sessionId } = await send('Target.attachToTarget', { targetId, flatten: true });
+  const call = (method, params) => send(method, params, sessionId);
+  const tab = { call, urls: [], complaints: [], left: false, loaded: false, url: `https://go.test/${page.name}` };
+  const text = (body) => Buffer.from(body).toString('base64');
+  const listener = ({ sessionId: from, method, params }) => {
+    if (from !== sessionId) return;
+    if (method === 'Fetch.requestPaused') answer(params).catch(() => {});
+    if (method === 'Page.loadEventFired') tab.loaded = true;
+    if (method === 'Runtime.exceptionThrown') tab.complaints.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
+    if (method === 'Runtime.consoleAPICalled' && ['error', 'warning', 'assert'].includes(params.type)) tab.complaints.push(params.args.map((a) => a.value).join(' '));
+    // The browser notes a page whose own status is an error, as an expired link's is.
+    if (method === 'Log.entryAdded' && ['error', 'warning'].includes(params.entry.level) && !(params.entry.url === tab.url && params.entry.source === 'network')) tab.complaints.push(`${params.entry.text} ${params.entry.url ?? ''}`);
+  };
+  async function answer({ requestId, request, resourceType, frameId }) {
+    const url = new URL(request.url);
+    const reply = (type, body, more = []) => call('Fetch.fulfillRequest', {
+      requestId, responseCode: 200, body: text(body),
+      responseHeaders: [{ name: 'Content-Type', value: type }, { name: 'Access-Control-Allow-Origin', value: '*' }, ...more],
+    });
+    if (request.url === tab.url) {
+      return call('Fetch.fulfillRequest', {
+        requestId, responseCode: page.status, body: text(page.html),
+        responseHeaders: [{ name: 'Content-Type', value: 'text/html; charset=utf-8' }, { name: 'Content-Security-Policy', value: page.csp }],
+      });
+    }
+    if (url.pathname === '/favicon.ico') return reply('image/x-icon', '');
+    if (url.host === 'dest.test' && resourceType === 'Document') {
+      const top = frameId === tab.frame;
+      if (top) {
+        tab.left = true;
+        tab.destination = request.url;
+        // "No content" leaves a browser where it is.
+        if (hold) return call('Fetch.fulfillRequest', { requestId, responseCode: 204 });
+      }
+      return reply('text/html', '<!doctype html><html lang="en"><title>There</title><main><h1>There</h1></main>');
+    }
+    tab.urls.push(request.url);
+    if (resourceType === 'Image') return reply('image/svg+xml', '<svg xmlns="http://www.w3.org/2000/svg" width="640" height="360"><rect width="640" height="360" fill="#0a7"/></svg>');
+    // Bing's code calls what its script defines.
+    if (url.host === 'bat.bing.com') return reply('text/javascript', 'window.UET=function(){this.push=function(){}}');
+    return reply(resourceType === 'Document' ? 'text/html' : 'text/javascript', '');
+  }
+  listeners.add(listener);
+  tab.close = async () => {
+    listeners.delete(listener);
+    await send('Target.closeTarget', { targetId });
+  };
+  tab.frame = (await call('Page.getFrameTree')).frameTree.frame.id;
+  await call('Page.enable');
+  await call('Runtime.enable');
+  await call('Log.enable');
+  await call('Fetch.enable', { patterns: [{ urlPattern: '*' }] });
+  await call('Emulation.setDeviceMetricsOverride', { width, height, deviceScaleFactor: 1, mobile: width < 600 });
+  if (!scripts) await call('Emulation.setScriptExecutionDisabled', { value: true });
+  tab.evaluate = async (expression) => {
+    const { result, exceptionDetails } = await call('Runtime.evaluate', { expression, awaitPromise: true, returnByValue: true });
+    if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+    return result.value;
+  };
+  tab.press = async (key, code, text) => {
+    await call('Input.dispatchKeyEvent', { type: text ? 'keyDown' : 'rawKeyDown', key, code: key, windowsVirtualKeyCode: code, text });
+    await call('Input.dispatchKeyEvent', { type: 'keyUp', key, code: key, windowsVirtualKeyCode: code });
+  };
+  tab.shoot = async (name) => {
+    const { data } = await call('Page.captureScreenshot', { format: 'png' });
+    writeFileSync(join(folder, `${name}.png`), Buffer.from(data, 'base64'));
+  };
+  await call('Page.navigate', { url: tab.url });
+  await eventually('the page loads', () => tab.loaded || tab.left);
+  return tab;
+}
+
+const hosts = (urls) => [...new Set(urls.map((url) => new URL(url).host))];
+const problems = [];
+const problem = (page, text) => problems.push(`${page.name}: ${text}`);
+
+// Console, hosts, axe, screenshots.
+async function looks(page) {
+  for (const [shape, width, height] of [['phone', 390, 844], ['desktop', 1280, 800]]) {
+    const tab = await open(page, { hold: true, width, height });
+    await eventually('the vendors are asked', () => page.pixels.every((pixel) => tab.urls.some((url) => VENDORS[pixel].test(url)))).catch(() => problem(page, `not every pixel fires: ${tab.urls}`));
+    const strange = tab.urls.filter((url) => !page.pixels.some((pixel) => VENDORS[pixel].test(url)) && !(page.name === 'splash-custom' && url === 'https://img.test/sale.png'));
+    if (strange.length) problem(page, `asks ${strange}`);
+    await tab.evaluate(axe);
+    const rules = await tab.evaluate("axe.run(document,{resultTypes:['violations'],iframes:false}).then(r=>r.violations.map(v=>v.id+' '+v.nodes.map(n=>n.html).join(' ')))");
+    for (const rule of rules) problem(page, `${shape}: axe ${rule}`);
+    const wide = await tab.evaluate('document.documentElement.scrollWidth>innerWidth');
+    if (wide) problem(page, `${shape}: wider than the screen`);
+    await tab.shoot(`${page.name}-${shape}`);
+    for (const complaint of tab.complaints) problem(page, `${shape}: console: ${complaint}`);
+    await tab.close();
+  }
+}
+
+// Tab reaches all that can be used, and it says where it is.
+async function keyboard(page) {
+  const tab = await open(page, { hold: true });
+  const all = await tab.evaluate("[...document.querySelectorAll('a[href],button,input:not([type=hidden]),textarea,summary')].filter(e=>e.checkVisibility()).length");
+  const reached = new Set();
+  for (let n = 0; n < all + 4; n++) {
+    await tab.press('Tab', 9);
+    const at = await tab.evaluate("(()=>{const e=document.activeElement;if(!e||!e.matches('a[href],button,input,textarea,summary'))return null;const s=getComputedStyle(e);return [[...document.querySelectorAll('*')].indexOf(e),s.outlineStyle!=='none']})()");
+    if (at) {
+      reached.add(at[0]);
+      if (!at[1]) problem(page, 'focus is not seen');
+    }
+  }
+  if (reached.size !== all) problem(page, `Tab reaches ${reached.size} of ${all}`);
+  if (page.name.startsWith('overlay')) {
+    await tab.evaluate("document.querySelector('summary').focus()");
+    await tab.press('Enter', 13, '\r');
+    await eventually('Enter folds the overlay', () => tab.evaluate("!document.querySelector('details').open"));
+  }
+  if (page.name.startsWith('splash')) {
+    if (await tab.evaluate("!!document.querySelector('#stop')")) {
+      await tab.evaluate("document.querySelector('#stop').focus()");
+      await tab.press('Enter', 13, '\r');
+      await eventually('the countdown stops', () => tab.evaluate("document.querySelector('#wait').hidden&&document.activeElement.id==='go'"));
+    }
+    await tab.evaluate("document.querySelector('#go').focus()");
+    await tab.press('Enter', 13, '\r');
+    await eventually('Enter leads on', () => tab.left);
+  }
+  await tab.close();
+}
+
+// With and without JavaScript the destination is reached, unless the page waits or frames it.
+async function leads(page) {
+  const goes = page.name.startsWith('pixel-') || page.name === 'splash-custom';
+  for (const scripts of [true, false]) {
+    const tab = await open(page, { scripts });
+    if (goes) await eventually(`leads on, scripts ${scripts}`, () => tab.left);
+    if (goes && tab.destination !== DESTINATION) problem(page, `leads to ${tab.destination}`);
+    if (!scripts) {
+      const wanted = page.pixels.filter((pixel) => IMAGES[pixel]).map((pixel) => IMAGES[pixel]);
+      const missing = wanted.filter((host) => !hosts(tab.urls).includes(host));
+      const strange = hosts(tab.urls).filter((host) => !wanted.includes(host) && host !== 'img.test');
+      if (missing.length || strange.length) problem(page, `without scripts: misses ${missing}, asks ${strange}`);
+      for (const complaint of tab.complaints) problem(page, `without scripts: console: ${complaint}`);
+    }
+    await tab.close();
+  }
+}
+
+try {
+  for (const page of pages) {
+    for (const check of [looks, keyboard, leads]) {
+      if (check === keyboard && page.name.startsWith('pixel-')) continue;
+      await check(page).catch((error) => problem(page, `${check.name}: ${error.message}`));
+    }
+  }
+} finally {
+  browser.kill();
+  await new Promise((resolve) => browser.once('exit', resolve));
+  rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+}
+for (const text of problems) console.error(text);
+const failed = problems.length > 0 || (!only && pages.length < 20);
+console.error(failed ? `pages: ${problems.length} problems in ${pages.length} pages` : `pages: ${pages.length} pages are fine, screenshots in ${folder}`);
+process.exit(failed ? 1 : 0);
