@@ -21,10 +21,13 @@ use crate::data_dir::DataDir;
 use crate::domain::destination::OwnAddress;
 use crate::fetch::Fetcher;
 use crate::ownership::{self, Ownership};
+use crate::passwords::Passwords;
 use crate::rate::RateLimiter;
+use crate::sign_in::Attempts;
 use crate::stats::Stats;
 use crate::store::domains::Domain;
-use crate::store::{Engine, Store, blobs, bootstrap, keys, pages, salts};
+use crate::store::{Engine, Store, blobs, bootstrap, keys, oauth, pages, salts};
+use crate::usage::Usage;
 use crate::{metrics, router, server};
 
 /// Time between looks whether salts must change: far shorter than a salt is made ahead.
@@ -69,6 +72,12 @@ pub struct App {
     pub(crate) limiter: RateLimiter,
     /// Proofs of domains.
     pub(crate) ownership: Ownership,
+    /// Wrong passwords.
+    pub(crate) attempts: Attempts,
+    /// Room to hash passwords.
+    pub(crate) passwords: Passwords,
+    /// Clicks a month.
+    pub(crate) usage: Usage,
 }
 
 /// A control plane that serves.
@@ -148,6 +157,9 @@ pub async fn start(
         drawing: Semaphore::new(DRAWING),
         limiter: RateLimiter::default(),
         ownership: Ownership::new(config.txt.clone()),
+        attempts: Attempts::default(),
+        passwords: Passwords::default(),
+        usage: Usage::default(),
         shutdown: shutdown.clone(),
         store: store.clone(),
         default_domain,
@@ -257,6 +269,9 @@ async fn sweep_once(app: &App) -> anyhow::Result<u64> {
     metrics::swept("blob", blobs);
     let pages = pages::sweep(&app.store, app.clock.now_ms()).await?;
     metrics::swept("page", pages);
+    // All at once: nothing but a token's own time keeps it.
+    let tokens = oauth::clean(&app.store, app.clock.now_ms()).await?;
+    metrics::swept("token", tokens);
     Ok(blobs + pages)
 }
 

@@ -27,6 +27,8 @@ pub struct Config {
     pub proxy_addr: SocketAddr,
     /// Scheme, host and port of short URLs on the default domain.
     pub public_url: Url,
+    /// Scheme, host and port at which people and apps reach the API; `None`: what each call's `Host` says, with http.
+    pub api_url: Option<Url>,
     /// `sqlite://…` or `postgres://…`; may hold a password.
     pub database_url: Secret,
     /// ClickHouse's HTTP interface, user and password in it; `None`: the embedded engine at `clickhouse_addr`, whose
@@ -89,9 +91,14 @@ impl Config {
             .parsed_with(
                 "SIGNPOST_PUBLIC_URL",
                 "http:// or https://, a host, and perhaps a port, nothing else",
-                public_url,
+                public_url_of,
             )
             .unwrap_or_else(|| visitors_url(proxy_addr));
+        let api_url = settings.parsed_with(
+            "SIGNPOST_API_URL",
+            "http:// or https://, a host, and perhaps a port, nothing else",
+            public_url_of,
+        );
         let sqlite = store::sqlite_url(&data_dir.join(files::SQLITE));
         let database_url = match settings.text("SIGNPOST_DATABASE_URL").map(str::to_owned) {
             None => sqlite,
@@ -157,6 +164,7 @@ impl Config {
             data_dir,
             proxy_addr,
             public_url,
+            api_url,
             clock: Clock::default(),
         }
     }
@@ -187,7 +195,7 @@ fn secret(settings: &mut Settings, name: &str) -> Option<Secret> {
     Some(Secret(value))
 }
 
-fn public_url(text: &str) -> Option<Url> {
+fn public_url_of(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let bare = matches!(url.scheme(), "http" | "https")
         && url.path() == "/"
@@ -235,6 +243,7 @@ mod tests {
             ("SIGNPOST_PROXY_ADDR", "there"),
             ("SIGNPOST_CLICKHOUSE_ADDR", "nowhere"),
             ("SIGNPOST_PUBLIC_URL", "https://go.example/path"),
+            ("SIGNPOST_API_URL", "api.example"),
             ("SIGNPOST_DATABASE_URL", "mysql://root:hunter22@h/d"),
             ("SIGNPOST_CLICKHOUSE_URL", "tcp://u:hunter22@h"),
             ("SIGNPOST_UNIQUE_PERIOD", "year"),

@@ -5,6 +5,7 @@ use schemas::feed::MAX_LINKS_PER_CHANGE;
 use crate::domain::field::FieldError;
 use crate::domain::key::Scope;
 use crate::domain::plan::PlanRefusal;
+use crate::domain::role::Role;
 use crate::stats::StatsError;
 use crate::store::plans::PlanError;
 
@@ -37,6 +38,12 @@ pub enum ApiError {
     /// The key may not do this.
     #[error("this API key lacks the scope '{0}'")]
     Forbidden(Scope),
+    /// The user of the key may not do this.
+    #[error("the role '{0}' may not do this: ask an owner of the workspace")]
+    Role(Role),
+    /// An app may not do this.
+    #[error("the token of an app may not do this: use an API key")]
+    NotForApps,
     /// The key would give away more than it has.
     #[error("a key cannot give scopes or a rate it does not have itself")]
     Escalation,

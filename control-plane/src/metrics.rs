@@ -24,6 +24,7 @@ const BLOBS: &str = "control_plane_blobs_total";
 const LEASED: &str = "control_plane_leased_visits_total";
 const VISITOR_FORMS: &str = "control_plane_visitor_forms_total";
 const SWEPT: &str = "control_plane_swept_total";
+const SIGN_INS: &str = "control_plane_sign_ins_total";
 const COUNTS_MISSING: &str = "control_plane_lists_without_counts_total";
 const DOMAIN_LOOKS: &str = "control_plane_domain_looks_total";
 
@@ -37,7 +38,7 @@ pub(crate) fn describe() {
     );
     describe_counter!(
         RATE_LIMITED,
-        "API calls refused with 429, by what was counted: key or address"
+        "API calls refused with 429, by what was counted: key, app or address"
     );
     describe_counter!(
         KEYS_REFUSED,
@@ -93,7 +94,11 @@ pub(crate) fn describe() {
     );
     describe_counter!(
         SWEPT,
-        "Rows deleted because nothing used them any more, by what: blob or page"
+        "Rows deleted because nothing used them any more, by what: blob, page or token"
+    );
+    describe_counter!(
+        SIGN_INS,
+        "Sign-ins with a password, by outcome: done, wrong, or limited when there were too many wrong ones"
     );
     describe_counter!(
         DOMAIN_LOOKS,
@@ -163,6 +168,11 @@ pub(crate) fn visitor_form(outcome: &'static str) {
 /// Unused rows were deleted.
 pub(crate) fn swept(what: &'static str, rows: u64) {
     counter!(SWEPT, "what" => what).increment(rows);
+}
+
+/// Somebody tried to sign in.
+pub(crate) fn sign_in(outcome: &'static str) {
+    counter!(SIGN_INS, "outcome" => outcome).increment(1);
 }
 
 /// One proxy follows the feed for as long as this lives.

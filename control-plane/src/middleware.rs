@@ -1,81 +1,48 @@
 //! What every call goes through, in order: who calls (key or address), how often, then the handler, then headers,
 //! metrics and a line in the log.
 //!
-//! Authentication decides nothing here: a handler that needs a key takes [`Caller`], which refuses. So unknown paths
-//! answer 404, and pages without a key need no list of exceptions.
+//! A missing or wrong key decides nothing here: a handler that needs one takes [`Caller`], which refuses. So unknown paths
+//! answer 404, and pages without a key need no list of exceptions. A key that is right and may not do what the call does
+//! ([`crate::domain::role::needed`], by method and route) is refused here, before the handler.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::header::{AUTHORIZATION, CACHE_CONTROL, RETRY_AFTER};
-use http::request::Parts;
+use http::header::{CACHE_CONTROL, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::api::openmylink::reply::Failure;
 use crate::app::App;
-use crate::domain::key::{self, Scope};
-use crate::error::{ApiError, KeyRefusal};
+use crate::domain::role;
+use crate::error::ApiError;
 use crate::metrics;
-use crate::rate::{ANONYMOUS, Verdict, Who};
-use crate::store::keys::{self, KeyRow};
+use crate::rate::{ANONYMOUS, FOR_TOKENS, Verdict, Who};
 
+mod caller;
 mod client;
+
+pub(crate) use caller::Caller;
+use caller::{Found, authenticate, credential};
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
+/// The client's address, as the gate sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClientIp(pub(crate) IpAddr);
+
+/// Stands for the route of a call that has none.
+const UNKNOWN: &str = "unknown";
+
 /// Puts the whole stack around `router`.
 pub(crate) fn around(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
     router.layer(axum::middleware::from_fn_with_state(app.clone(), gate))
-}
-
-/// A call with a key in force.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    /// The key.
-    pub(crate) key: Arc<KeyRow>,
-}
-
-impl Caller {
-    /// The workspace it sees.
-    pub(crate) fn workspace(&self) -> i64 {
-        self.key.workspace_id
-    }
-
-    /// # Errors
-    /// The key lacks the scope.
-    pub(crate) fn need(&self, scope: Scope) -> Result<(), ApiError> {
-        if self.key.scopes.allow(scope) {
-            Ok(())
-        } else {
-            Err(ApiError::Forbidden(scope))
-        }
-    }
-}
-
-/// What the gate found, for [`Caller`].
-#[derive(Debug, Clone)]
-struct Found(Result<Caller, KeyRefusal>);
-
-impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        match parts.extensions.get::<Found>() {
-            Some(Found(Ok(caller))) => Ok(caller.clone()),
-            Some(Found(Err(refusal))) => {
-                metrics::key_refused(refusal.reason());
-                Err(ApiError::Key(*refusal).into())
-            }
-            None => Err(ApiError::Key(KeyRefusal::Missing).into()),
-        }
-    }
 }
 
 async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
@@ -86,31 +53,42 @@ async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> 
     let route = request
         .extensions()
         .get::<MatchedPath>()
-        .map_or("unknown", MatchedPath::as_str)
+        .map_or(UNKNOWN, MatchedPath::as_str)
         .to_owned();
     let ip = client_ip(&app, &request);
     let found = authenticate(&app, credential(&request), now_ms).await;
     let (who, limit) = match &found {
         Ok(Ok(caller)) => (
-            Who::Key(caller.key.id),
+            caller.who(),
             caller.key.rate_per_minute.unwrap_or(caller.key.plan_rate),
         ),
+        _ if route.starts_with("/api/oauth/") => (Who::address(ip).for_tokens(), FOR_TOKENS),
         _ => (Who::address(ip), ANONYMOUS),
     };
     let verdict = app.limiter.count(who, limit, now_ms);
     let mut response = if !verdict.allowed {
-        metrics::rate_limited(if matches!(who, Who::Key(_)) {
-            "key"
-        } else {
-            "address"
+        metrics::rate_limited(match who {
+            Who::Key(_) => "key",
+            Who::App { .. } => "app",
+            _ => "address",
         });
         let retry_after = (verdict.reset - now_ms.div_euclid(1000)).max(1);
         Failure::from(ApiError::TooMany { retry_after }).into_response()
     } else {
         match found {
             Ok(found) => {
-                request.extensions_mut().insert(Found(found));
-                next.run(request).await
+                // A route of no path is answered 404 or 405, whoever asks.
+                let action = role::needed(method.as_str(), &route).filter(|_| route != UNKNOWN);
+                match (action, &found) {
+                    (Some(action), Ok(caller)) if let Err(refusal) = caller.may(action) => {
+                        Failure::from(refusal).into_response()
+                    }
+                    _ => {
+                        request.extensions_mut().insert(Found(found));
+                        request.extensions_mut().insert(ClientIp(ip));
+                        next.run(request).await
+                    }
+                }
             }
             Err(error) => Failure::from(ApiError::from(error)).into_response(),
         }
@@ -143,47 +121,4 @@ fn client_ip(app: &App, request: &Request) -> IpAddr {
         .get::<ConnectInfo<SocketAddr>>()
         .map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip());
     client::address(peer, request.headers(), &app.config.trusted_proxies)
-}
-
-/// Finds the key's row. The outer error is the database's.
-async fn authenticate(
-    app: &App,
-    credential: Option<String>,
-    now_ms: i64,
-) -> sqlx::Result<Result<Caller, KeyRefusal>> {
-    let Some(secret) = credential else {
-        return Ok(Err(KeyRefusal::Missing));
-    };
-    if secret.len() > key::MAX_BYTES {
-        return Ok(Err(KeyRefusal::Unknown));
-    }
-    let Some(row) = keys::by_hash(&app.store, &key::hash(&secret), now_ms).await? else {
-        return Ok(Err(KeyRefusal::Unknown));
-    };
-    Ok(if row.revoked_at.is_some() {
-        Err(KeyRefusal::Revoked)
-    } else if row.expires_at.is_some_and(|at| at <= now_ms) {
-        Err(KeyRefusal::Expired)
-    } else {
-        Ok(Caller { key: Arc::new(row) })
-    })
-}
-
-/// The key a call carries: `Authorization: Bearer` or `Token`, else `?key=`.
-fn credential(request: &Request) -> Option<String> {
-    let header = request
-        .headers()
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    if let Some((scheme, secret)) = header.and_then(|text| text.trim().split_once(' ')) {
-        let known = ["bearer", "token"]
-            .iter()
-            .any(|s| scheme.eq_ignore_ascii_case(s));
-        return known.then(|| secret.trim().to_owned());
-    }
-    let query = request.uri().query()?;
-    url::form_urlencoded::parse(query.as_bytes())
-        .find(|(name, _)| name == "key")
-        .map(|(_, value)| value.into_owned())
-        .filter(|value| !value.is_empty())
 }

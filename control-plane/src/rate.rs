@@ -16,6 +16,10 @@ const WINDOW_SECONDS: i64 = 60;
 /// Calls a minute of a client without a valid key.
 pub(crate) const ANONYMOUS: i64 = 30;
 
+/// Calls a minute of a client to where apps get their tokens: one server of an app calls for all of its users. What it
+/// guesses at there has 256 bits.
+pub(crate) const FOR_TOKENS: i64 = 300;
+
 /// What an unlimited key is told: clients parse the headers as numbers.
 pub(crate) const UNLIMITED: i64 = 1_000_000_000;
 
@@ -28,13 +32,32 @@ const MAX_WINDOWS: usize = 100_000;
 pub(crate) enum Who {
     /// A key.
     Key(i64),
+    /// An app for one of its users.
+    App {
+        /// Its id.
+        client: i64,
+        /// Of the user.
+        user: i64,
+    },
+    /// An account that somebody tries to sign in to, by part of the hash of its name: it need not exist.
+    Account(u64),
     /// An IPv4 address or an IPv6 /64: one customer.
     Address(IpAddr),
+    /// As [`Self::Address`], where apps get their tokens.
+    Tokens(IpAddr),
     /// Every address that found no room.
     Others,
 }
 
 impl Who {
+    /// The same address where apps get their tokens.
+    pub(crate) fn for_tokens(self) -> Self {
+        match self {
+            Self::Address(ip) => Self::Tokens(ip),
+            other => other,
+        }
+    }
+
     /// The client at this address.
     pub(crate) fn address(ip: IpAddr) -> Self {
         Self::Address(match ip.to_canonical() {
@@ -67,12 +90,35 @@ struct Window {
 }
 
 /// All windows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RateLimiter {
     windows: DashMap<Who, Window>,
+    /// Length of a window, in seconds.
+    length: i64,
+}
+
+impl Default for RateLimiter {
+    fn default() -> Self {
+        Self::by(WINDOW_SECONDS)
+    }
 }
 
 impl RateLimiter {
+    /// With windows of this many seconds.
+    pub(crate) fn by(seconds: i64) -> Self {
+        Self {
+            windows: DashMap::new(),
+            length: seconds,
+        }
+    }
+
+    /// Takes back one call of `who`, which turned out to be none that should count.
+    pub(crate) fn give_back(&self, who: Who) {
+        if let Some(mut window) = self.windows.get_mut(&who) {
+            window.used = (window.used - 1).max(0);
+        }
+    }
+
     /// Counts a call of `who`, who may make `limit` of them a minute (0: without limit).
     pub(crate) fn count(&self, who: Who, limit: i64, now_ms: i64) -> Verdict {
         let now = now_ms.div_euclid(1000);
@@ -80,7 +126,7 @@ impl RateLimiter {
             return Verdict {
                 limit: UNLIMITED,
                 remaining: UNLIMITED,
-                reset: now + WINDOW_SECONDS,
+                reset: now + self.length,
                 allowed: true,
             };
         }
@@ -90,9 +136,9 @@ impl RateLimiter {
             .entry(who)
             .or_insert(Window { reset: 0, used: 0 });
         // A window that ends too far ahead is from before the clock was set back.
-        if now >= window.reset || window.reset > now + WINDOW_SECONDS {
+        if now >= window.reset || window.reset > now + self.length {
             *window = Window {
-                reset: now + WINDOW_SECONDS,
+                reset: now + self.length,
                 used: 0,
             };
         }
@@ -112,7 +158,7 @@ impl RateLimiter {
     fn room(&self, who: Who, now: i64) -> Who {
         if self.windows.len() < MAX_WINDOWS
             || self.windows.contains_key(&who)
-            || matches!(who, Who::Key(_))
+            || matches!(who, Who::Key(_) | Who::App { .. })
         {
             return who;
         }

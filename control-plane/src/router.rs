@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 
-use crate::api::openmylink;
 use crate::api::openmylink::reply::Failure;
+use crate::api::{oauth, openmylink};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::{feed, middleware, visitor};
@@ -16,6 +16,7 @@ use crate::{feed, middleware, visitor};
 pub(crate) fn router(app: Arc<App>) -> Router {
     let api = Router::new()
         .merge(openmylink::routes())
+        .merge(oauth::routes())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_path);
     middleware::around(api, &app)

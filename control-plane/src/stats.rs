@@ -244,6 +244,14 @@ impl Stats {
         totals::of_links(&self.server, workspace, None).await
     }
 
+    /// Clicks (bots excluded) of all links of a workspace since an instant, to the quarter of an hour.
+    ///
+    /// # Errors
+    /// ClickHouse is not there.
+    pub async fn clicks_since(&self, workspace: u64, from_ms: i64) -> Result<u64, StatsError> {
+        totals::since(&self.server, workspace, from_ms).await
+    }
+
     /// Everything about one link.
     ///
     /// # Errors

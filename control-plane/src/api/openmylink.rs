@@ -40,16 +40,20 @@ mod keys;
 mod labels;
 mod link_request;
 mod links;
+mod members;
+mod oauth;
 mod openapi;
 mod overlays;
 mod pixels;
+mod plans;
 mod qr;
 pub(crate) mod reply;
-mod request;
+pub(crate) mod request;
 mod single;
 mod splashes;
 mod stats;
 mod tags;
+pub(crate) mod users;
 
 /// All endpoints of the dialect.
 pub(crate) fn routes() -> Router<Arc<App>> {
@@ -59,6 +63,29 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             get(account::show).post(account::show_posted),
         )
         .route("/api/account/update", put(account::update))
+        .route("/api/usage", get(plans::usage))
+        .route("/api/plans", get(plans::list))
+        .route("/api/plan/add", post(plans::add))
+        .route("/api/plan/{id}/update", put(plans::update))
+        .route("/api/plan/{id}/delete", delete(plans::delete))
+        .route("/api/plan/{planid}/user/{userid}", put(plans::assign))
+        .route("/api/users", get(users::list))
+        .route("/api/user/add", post(users::add))
+        .route("/api/user/{id}", get(users::show))
+        .route("/api/user/{id}/delete", delete(users::delete))
+        .route("/api/user/login/{id}", get(users::login))
+        .route("/api/members", get(members::list))
+        .route("/api/member/invite", post(members::invite))
+        .route("/api/member/invite/{id}/delete", delete(members::uninvite))
+        .route("/api/member/add", post(members::add))
+        .route("/api/member/{id}/update", put(members::update))
+        .route("/api/member/{id}/delete", delete(members::delete))
+        .route("/api/oauth/clients", get(oauth::clients))
+        .route("/api/oauth/client/add", post(oauth::add))
+        .route("/api/oauth/client/{id}/rotate", post(oauth::rotate))
+        .route("/api/oauth/client/{id}/delete", delete(oauth::delete))
+        .route("/api/oauth/apps", get(oauth::apps))
+        .route("/api/oauth/app/{id}/delete", delete(oauth::disallow))
         .route("/api/keys", get(keys::list).post(keys::create))
         .route("/api/key/{id}/rotate", post(keys::rotate))
         .route("/api/key/{id}/delete", delete(keys::delete))

@@ -11,6 +11,7 @@ pub use self::extras::{Extras, ExtrasEdit};
 pub use self::resolve::Pages;
 use super::destination::{self, Destination, UTM};
 use super::field::{self, FieldError};
+use super::plan::Feature;
 
 /// Longest title, in characters.
 pub const MAX_TITLE: usize = 255;
@@ -121,6 +122,29 @@ impl Edit {
 }
 
 impl Content {
+    /// What of it a plan may leave out.
+    pub fn features(&self) -> Vec<Feature> {
+        let extras = &self.extras;
+        let targets = [&extras.countries, &extras.devices, &extras.languages];
+        [
+            (Feature::Password, extras.password.is_some()),
+            (Feature::ClickLimit, extras.max_clicks.is_some()),
+            (
+                Feature::Rules,
+                !extras.rules.is_empty() || targets.iter().any(|list| !list.is_empty()),
+            ),
+            (Feature::Variants, !extras.variants.is_empty()),
+            (
+                Feature::DeepLink,
+                extras.app_auto || !extras.app_apple.is_empty() || !extras.app_google.is_empty(),
+            ),
+        ]
+        .into_iter()
+        .filter(|(_, is_used)| *is_used)
+        .map(|(feature, _)| feature)
+        .collect()
+    }
+
     /// Applies a change.
     ///
     /// # Errors

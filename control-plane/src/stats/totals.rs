@@ -67,6 +67,23 @@ pub(super) async fn of_links(
         .collect())
 }
 
+/// Of a whole workspace since an instant, without bots: quarters of an hour, which are there for every link.
+pub(super) async fn since(
+    server: &Server,
+    workspace: u64,
+    from_ms: i64,
+) -> Result<u64, StatsError> {
+    let sql = "SELECT sum(clicks) FROM signpost.clicks_15m
+         WHERE workspace = {workspace:UInt64} AND link != 0 AND NOT is_bot AND bucket >= toDateTime({from:Int64}, 'UTC')";
+    let query = server
+        .query(sql, ANSWER_TIMEOUT)?
+        .param("workspace", workspace)
+        .param("from", from_ms.div_euclid(1000));
+    server
+        .answer(ANSWER_TIMEOUT, query.fetch_one::<u64>())
+        .await
+}
+
 /// Of one link in a range.
 pub(super) async fn in_range(
     server: &Server,

@@ -8,6 +8,8 @@ use sqlx::{AnyConnection, AssertSqlSafe, FromRow, Row as _};
 
 use super::Store;
 use crate::domain::channel::{Content, ItemKind};
+use crate::domain::plan::Feature;
+use crate::store::plans::{self, PlanError};
 
 /// A channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,14 +89,15 @@ pub async fn get(store: &Store, workspace: i64, id: i64) -> sqlx::Result<Option<
 /// Adds a channel and returns its id.
 ///
 /// # Errors
-/// The database's.
+/// The plan does not include them; the database's.
 pub async fn insert(
     store: &Store,
     workspace: i64,
     content: &Content,
     now_ms: i64,
-) -> sqlx::Result<i64> {
+) -> Result<i64, PlanError> {
     let mut tx = store.begin().await?;
+    plans::need(&mut tx, workspace, Feature::Channels, now_ms).await?;
     let (id,): (i64,) = sqlx::query_as(
         "INSERT INTO channels (workspace_id, name, description, color, is_starred, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",

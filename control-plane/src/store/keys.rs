@@ -5,6 +5,7 @@ use sqlx::{AssertSqlSafe, FromRow, Row as _};
 
 use super::{Store, plans};
 use crate::domain::key::{NewKey, Scopes};
+use crate::domain::role::Role;
 
 /// A key as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,10 @@ pub struct KeyRow {
     pub revoked_at: Option<i64>,
     /// Milliseconds since 1970.
     pub created_at: i64,
+    /// What its user is in the workspace; `None`: no member.
+    pub role: Option<Role>,
+    /// Whether its user administers the installation.
+    pub is_admin: bool,
 }
 
 impl<'r> FromRow<'r, AnyRow> for KeyRow {
@@ -49,6 +54,10 @@ impl<'r> FromRow<'r, AnyRow> for KeyRow {
             expires_at: row.try_get("expires_at")?,
             revoked_at: row.try_get("revoked_at")?,
             created_at: row.try_get("created_at")?,
+            role: row
+                .try_get::<Option<String>, _>("role")?
+                .and_then(|role| Role::stored(&role)),
+            is_admin: row.try_get::<i64, _>("is_admin")? != 0,
         })
     }
 }
@@ -71,8 +80,9 @@ fn select(now: &str, which: &str) -> String {
     let plan = plans::join_in_force(now);
     format!(
         "SELECT k.id, k.workspace_id, k.user_id, k.name, k.prefix, k.scopes, k.rate_per_minute, k.expires_at, \
-         k.revoked_at, k.created_at, p.rate_per_minute AS plan_rate \
-         FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id {plan} {which}"
+         k.revoked_at, k.created_at, p.rate_per_minute AS plan_rate, m.role, u.is_admin \
+         FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id JOIN users u ON u.id = k.user_id \
+         LEFT JOIN members m ON m.workspace_id = k.workspace_id AND m.user_id = k.user_id {plan} {which}"
     )
 }
 
@@ -88,30 +98,33 @@ pub async fn by_hash(store: &Store, hash: &[u8; 32], now_ms: i64) -> sqlx::Resul
         .await
 }
 
-/// Keys of a workspace, newest first, revoked ones left out; and how many there are.
+/// Keys of a workspace, or of one user in it, newest first, revoked ones left out; and how many there are.
 ///
 /// # Errors
 /// The database's.
 pub async fn page(
     store: &Store,
     workspace: i64,
+    user: Option<i64>,
     (limit, offset): (i64, i64),
     now_ms: i64,
 ) -> sqlx::Result<(Vec<KeyRow>, i64)> {
     let rows = sqlx::query_as(AssertSqlSafe(select(
         "$4",
-        "WHERE k.workspace_id = $1 AND k.revoked_at IS NULL ORDER BY k.id DESC LIMIT $2 OFFSET $3",
+        "WHERE k.workspace_id = $1 AND k.user_id = COALESCE($5, k.user_id) AND k.revoked_at IS NULL ORDER BY k.id DESC LIMIT $2 OFFSET $3",
     )))
     .bind(workspace)
     .bind(limit)
     .bind(offset)
     .bind(now_ms)
+    .bind(user)
     .fetch_all(store.readers())
     .await?;
     let (count,): (i64,) = sqlx::query_as(
-        "SELECT COUNT(*) FROM api_keys WHERE workspace_id = $1 AND revoked_at IS NULL",
+        "SELECT COUNT(*) FROM api_keys WHERE workspace_id = $1 AND user_id = COALESCE($2, user_id) AND revoked_at IS NULL",
     )
     .bind(workspace)
+    .bind(user)
     .fetch_one(store.readers())
     .await?;
     Ok((rows, count))

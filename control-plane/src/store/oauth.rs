@@ -4,9 +4,10 @@
 //! that is used twice ends all of them with one update: one of the two users stole it, and nobody can tell which.
 
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, FromRow, Row as _};
+use sqlx::{AnyConnection, AssertSqlSafe, FromRow, Row as _};
 
-use super::Store;
+use super::keys::KeyRow;
+use super::{Store, plans};
 use crate::domain::key::{NewKey, Scopes};
 
 mod clients;
@@ -254,6 +255,34 @@ pub async fn issue(
     Ok(true)
 }
 
+/// The id of the app and, as the row of a key, the access token with this hash.
+///
+/// # Errors
+/// The database's.
+pub async fn by_access_token(
+    store: &Store,
+    hash: &[u8; 32],
+    now_ms: i64,
+) -> sqlx::Result<Option<(i64, KeyRow)>> {
+    let plan = plans::join_in_force("$2");
+    let sql = format!(
+        "SELECT CAST(0 AS BIGINT) AS id, g.workspace_id, g.user_id, c.name, '' AS prefix, t.scopes, \
+         CAST(NULL AS BIGINT) AS rate_per_minute, t.expires_at, COALESCE(t.revoked_at, g.revoked_at) AS revoked_at, \
+         t.created_at, p.rate_per_minute AS plan_rate, m.role, CAST(0 AS BIGINT) AS is_admin, c.id AS client \
+         FROM oauth_tokens t JOIN oauth_grants g ON g.id = t.grant_id JOIN oauth_clients c ON c.id = g.oauth_client \
+         JOIN workspaces w ON w.id = g.workspace_id \
+         LEFT JOIN members m ON m.workspace_id = g.workspace_id AND m.user_id = g.user_id {plan} \
+         WHERE t.hash = $1 AND t.is_refresh = 0"
+    );
+    let row = sqlx::query(AssertSqlSafe(sql))
+        .bind(hash.to_vec())
+        .bind(now_ms)
+        .fetch_optional(store.readers())
+        .await?;
+    row.map(|row| Ok((row.try_get("client")?, KeyRow::from_row(&row)?)))
+        .transpose()
+}
+
 /// Whose token a client wants to be revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revocation {
@@ -370,12 +399,13 @@ pub async fn disallow(
     Ok(done.rows_affected() > 0)
 }
 
-/// Forgets codes and tokens that are over, and grants that nothing is left of.
+/// Forgets codes and tokens that are over, and grants that nothing is left of; how many rows that were.
 ///
 /// # Errors
 /// The database's.
-pub async fn clean(store: &Store, now_ms: i64) -> sqlx::Result<()> {
+pub async fn clean(store: &Store, now_ms: i64) -> sqlx::Result<u64> {
     let mut tx = store.begin().await?;
+    let mut rows = 0;
     for sql in [
         // A code outlives its minute as long as tokens of it may work: so a second use is noticed.
         "DELETE FROM oauth_tokens WHERE expires_at <= $1",
@@ -383,9 +413,11 @@ pub async fn clean(store: &Store, now_ms: i64) -> sqlx::Result<()> {
         "DELETE FROM oauth_grants WHERE created_at < $1 AND NOT EXISTS (SELECT 1 FROM oauth_tokens t WHERE t.grant_id = oauth_grants.id) \
          AND NOT EXISTS (SELECT 1 FROM oauth_codes c WHERE c.grant_id = oauth_grants.id)",
     ] {
-        sqlx::query(sql).bind(now_ms).execute(&mut *tx).await?;
+        let done = sqlx::query(sql).bind(now_ms).execute(&mut *tx).await?;
+        rows += done.rows_affected();
     }
-    tx.commit().await
+    tx.commit().await?;
+    Ok(rows)
 }
 
 /// A used code or refresh token ends its grant, and that is committed.

@@ -6,6 +6,8 @@ use sqlx::{AnyConnection, FromRow, Row as _};
 use super::Store;
 use crate::domain::color::Color;
 use crate::domain::overlay::{Kind, Note, Overlay, Position};
+use crate::domain::plan::Feature;
+use crate::store::plans::{self, PlanError};
 
 /// Most notes kept for one overlay. Visitors are strangers: beyond it, more are refused until the owner deletes some.
 pub const MAX_NOTES: i64 = 10_000;
@@ -115,14 +117,15 @@ pub async fn get(
 /// Adds an overlay and returns its id.
 ///
 /// # Errors
-/// The database's.
+/// The plan does not include them; the database's.
 pub async fn insert(
     store: &Store,
     workspace: i64,
     overlay: &Overlay,
     now_ms: i64,
-) -> sqlx::Result<i64> {
+) -> Result<i64, PlanError> {
     let mut tx = store.begin().await?;
+    plans::need(&mut tx, workspace, Feature::Overlay, now_ms).await?;
     let (id,): (i64,) = sqlx::query_as(
         "INSERT INTO overlays (name, message, button, link, position, color, email, subject, type, workspace_id, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id",

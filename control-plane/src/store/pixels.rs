@@ -5,6 +5,8 @@ use sqlx::{AnyConnection, AssertSqlSafe, FromRow, Row as _};
 
 use super::Store;
 use crate::domain::pixel::{Pixel, Tag, Vendor};
+use crate::domain::plan::Feature;
+use crate::store::plans::{self, PlanError};
 
 /// A pixel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,14 +84,15 @@ pub async fn by_ids(
 /// Adds a pixel and returns its id.
 ///
 /// # Errors
-/// The database's.
+/// The plan does not include them; the database's.
 pub async fn insert(
     store: &Store,
     workspace: i64,
     pixel: &Pixel,
     now_ms: i64,
-) -> sqlx::Result<i64> {
+) -> Result<i64, PlanError> {
     let mut tx = store.begin().await?;
+    plans::need(&mut tx, workspace, Feature::Pixels, now_ms).await?;
     let (id,): (i64,) = sqlx::query_as(
         "INSERT INTO pixels (workspace_id, type, name, tag, created_at) VALUES ($1, $2, $3, $4, $5) RETURNING id",
     )

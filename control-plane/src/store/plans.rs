@@ -125,7 +125,7 @@ pub async fn check(
     if allowance.is_unlimited() {
         return Ok(());
     }
-    let used = used(connection, workspace, limit).await?;
+    let used = used(connection, workspace, limit, now_ms).await?;
     Ok(allowance.take(used, more)?)
 }
 
@@ -143,8 +143,16 @@ pub async fn need(
     Ok(plan.need(feature)?)
 }
 
-/// How many of a countable thing a workspace has.
-async fn used(connection: &mut AnyConnection, workspace: i64, limit: Limit) -> sqlx::Result<i64> {
+/// How many links, domains or members a workspace has; an invitation that is open takes a member's place.
+///
+/// # Errors
+/// The database's; a limit that is not counted here.
+pub(crate) async fn used(
+    connection: &mut AnyConnection,
+    workspace: i64,
+    limit: Limit,
+    now_ms: i64,
+) -> sqlx::Result<i64> {
     let sql = match limit {
         Limit::Links => "SELECT COUNT(*) FROM links WHERE workspace_id = $1 AND kind = 0",
         Limit::Domains => {
@@ -152,7 +160,7 @@ async fn used(connection: &mut AnyConnection, workspace: i64, limit: Limit) -> s
         }
         Limit::Members => {
             "SELECT (SELECT COUNT(*) FROM members WHERE workspace_id = $1) \
-             + (SELECT COUNT(*) FROM invitations WHERE workspace_id = $1)"
+             + (SELECT COUNT(*) FROM invitations WHERE workspace_id = $1 AND expires_at > $2)"
         }
         Limit::ClicksPerMonth | Limit::FileBytes => {
             return Err(sqlx::Error::Protocol(format!(
@@ -161,10 +169,11 @@ async fn used(connection: &mut AnyConnection, workspace: i64, limit: Limit) -> s
             )));
         }
     };
-    let (count,): (i64,) = sqlx::query_as(sql)
-        .bind(workspace)
-        .fetch_one(connection)
-        .await?;
+    let mut query = sqlx::query_as(sql).bind(workspace);
+    if limit == Limit::Members {
+        query = query.bind(now_ms);
+    }
+    let (count,): (i64,) = query.fetch_one(connection).await?;
     Ok(count)
 }
 

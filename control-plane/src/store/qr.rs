@@ -15,8 +15,10 @@ use crate::domain::channel::ItemKind;
 use crate::domain::color::Color;
 use crate::domain::destination::Destination;
 use crate::domain::link::{Content as LinkContent, Key};
+use crate::domain::plan::Feature;
 use crate::domain::qr::style::{Correction, Format, Style};
 use crate::domain::qr::{Content, Kind, entry};
+use crate::store::plans::{self, PlanError};
 
 /// A QR code.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,6 +175,9 @@ pub enum QrWriteError {
     /// It has changed since it was read, or this change and another waited for each other: begin anew.
     #[error("the QR code has changed since")]
     Stale,
+    /// The plan does not include QR codes.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// The database, or an entry that cannot be.
     #[error(transparent)]
     Failed(anyhow::Error),
@@ -252,6 +257,7 @@ pub async fn insert(
     now_ms: i64,
 ) -> Result<i64, QrWriteError> {
     let mut write = feed::Write::begin(store).await?;
+    plans::need(write.connection(), place.workspace, Feature::Qr, now_ms).await?;
     let link_id = entries::reserve_ids(&mut write, 2).await?;
     let image_link_id = link_id + 1;
     let image = blobs::hold(write.connection(), drawn.image).await?;

@@ -4,7 +4,9 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, FromRow, Row as _};
 
 use super::Store;
+use crate::domain::plan::Feature;
 use crate::domain::splash::Splash;
+use crate::store::plans::{self, PlanError};
 
 /// A splash page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,14 +81,15 @@ pub async fn get(
 /// Adds a splash page and returns its id.
 ///
 /// # Errors
-/// The database's.
+/// The plan does not include them; the database's.
 pub async fn insert(
     store: &Store,
     workspace: i64,
     splash: &Splash,
     now_ms: i64,
-) -> sqlx::Result<i64> {
+) -> Result<i64, PlanError> {
     let mut tx = store.begin().await?;
+    plans::need(&mut tx, workspace, Feature::Splash, now_ms).await?;
     let (id,): (i64,) = sqlx::query_as(
         "INSERT INTO splashes (name, title, message, image, button, link, counter, workspace_id, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",

@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, FromRow, Row as _};
 
 use super::accounts::{self, Account};
-use super::domains::Domain;
+use super::entries;
 use super::keys::{self, KeyChoice};
 use super::members::{self, Invitation, MemberError};
 use super::plans;
@@ -216,13 +216,7 @@ pub async fn add(
         Place::Invited(invitation) => members::take_in(connection, invitation, id, now_ms).await?,
         _ => members::insert_in(connection, (workspace, id), role, now_ms).await?,
     }
-    let choice = KeyChoice {
-        name: "first key".to_owned(),
-        scopes: Scopes::usual(),
-        rate_per_minute: None,
-        expires_at: None,
-    };
-    keys::insert_in(connection, (workspace, id), &choice, key, now_ms).await?;
+    keys::insert_in(connection, (workspace, id), &first_key(), key, now_ms).await?;
     if matches!(place, Place::Own { .. }) {
         write.shared().workspace.push(Workspace {
             id: workspace.cast_unsigned(),
@@ -233,7 +227,7 @@ pub async fn add(
     Ok(id)
 }
 
-/// Makes a user who exists a member of where it was invited to.
+/// Makes a user who exists a member of where it was invited to, with a key for it.
 ///
 /// # Errors
 /// Somebody took the invitation; it is a member already; the database's.
@@ -241,12 +235,24 @@ pub async fn join(
     store: &Store,
     invitation: &Invitation,
     user: i64,
+    key: &NewKey,
     now_ms: i64,
 ) -> Result<(), MemberError> {
     let mut tx = store.begin().await?;
     members::take_in(&mut tx, invitation, user, now_ms).await?;
+    let owner = (invitation.workspace_id, user);
+    keys::insert_in(&mut tx, owner, &first_key(), key, now_ms).await?;
     tx.commit().await?;
     Ok(())
+}
+
+fn first_key() -> KeyChoice {
+    KeyChoice {
+        name: "first key".to_owned(),
+        scopes: Scopes::usual(),
+        rate_per_minute: None,
+        expires_at: None,
+    }
 }
 
 /// A new workspace; `None`: no such plan.
@@ -346,10 +352,12 @@ async fn end_workspace(write: &mut feed::Write, workspace: i64, now_ms: i64) -> 
             .execute(&mut *connection)
             .await?;
     }
-    // A name under `.invalid` (RFC 2606) is nobody's.
-    let domains: Vec<Domain> = sqlx::query_as(
-        "UPDATE domains SET host = 'deleted-' || id || '.invalid', is_live = 0 WHERE workspace_id = $1 RETURNING *",
+    // As a domain is deleted: its name is free for another workspace, and nobody looks for its proof any more.
+    let domains: Vec<(i64,)> = sqlx::query_as(
+        "UPDATE domains SET host = name || '#' || CAST(id AS TEXT), is_live = 0, deleted_at = $1, check_at = NULL, \
+         verified_at = NULL WHERE workspace_id = $2 AND deleted_at IS NULL RETURNING id",
     )
+    .bind(now_ms)
     .bind(workspace)
     .fetch_all(&mut *connection)
     .await?;
@@ -358,7 +366,9 @@ async fn end_workspace(write: &mut feed::Write, workspace: i64, now_ms: i64) -> 
         .execute(&mut *connection)
         .await?;
     let shared = write.shared();
-    shared.domain.extend(domains.iter().map(Domain::to_feed));
+    shared
+        .domain_delete
+        .extend(domains.iter().map(|(id,)| entries::domain_number(*id)));
     shared.workspace.push(Workspace {
         id: workspace.cast_unsigned(),
         suspended: true,

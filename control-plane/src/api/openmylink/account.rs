@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,14 +14,11 @@ use super::link_request::text;
 use super::reply::{Failure, MessageReply, Reply};
 use super::request::{Object, read};
 use crate::app::App;
-use crate::domain::key::Scope;
-use crate::domain::{date, field, password};
+use crate::domain::{date, user};
 use crate::error::ApiError;
 use crate::middleware::Caller;
+use crate::own_url::own_url;
 use crate::store::accounts;
-
-/// Longest e-mail address, in characters (RFC 3696 erratum 1690).
-const MAX_EMAIL: usize = 254;
 
 /// `GET /account`
 #[derive(Debug, Serialize, ToSchema)]
@@ -56,7 +53,6 @@ pub(super) async fn show(
     caller: Caller,
     headers: HeaderMap,
 ) -> Reply<AccountReply> {
-    caller.need(Scope::Read)?;
     let account = accounts::get(&app.store, caller.key.user_id, app.clock.now_ms())
         .await?
         .ok_or_else(|| ApiError::not_found("user", caller.key.user_id))?;
@@ -64,7 +60,7 @@ pub(super) async fn show(
         error: 0,
         data: Account {
             id: account.id,
-            avatar: format!("{}/avatars/{}.svg", own_url(&app, &headers), account.id),
+            avatar: avatar_url(&own_url(&app, &headers), account.id),
             email: account.email,
             username: account.username,
             status: account.plan,
@@ -104,44 +100,33 @@ pub(super) async fn update(
     caller: Caller,
     Object(body): Object,
 ) -> Reply<MessageReply> {
-    caller.need(Scope::Write)?;
     let body: AccountRequest = read(&body)?;
     let email = body
         .email
         .as_deref()
         .map(str::trim)
         .filter(|e| !e.is_empty());
-    if let Some(email) = email {
-        check_email(email)?;
-    }
+    let email = email.map(user::email).transpose()?;
     let hash = match body.password.filter(|p| !p.is_empty()) {
         None => None,
-        Some(secret) => {
-            password::check("password", &secret)?;
-            // Tens of milliseconds of computing.
-            let hash = tokio::task::spawn_blocking(move || password::hash(&secret)).await;
-            Some(hash.map_err(anyhow::Error::new)??)
-        }
+        Some(secret) => Some(app.passwords.hash("password", secret).await?),
     };
-    if !accounts::update(&app.store, caller.key.user_id, email, hash.as_deref()).await? {
+    if !accounts::update(
+        &app.store,
+        caller.key.user_id,
+        email.as_deref(),
+        hash.as_deref(),
+    )
+    .await?
+    {
         return Err(ApiError::field("email", "belongs to another account").into());
     }
     Ok(MessageReply::new("Account has been successfully updated."))
 }
 
-fn check_email(email: &str) -> Result<(), ApiError> {
-    field::line("email", email, MAX_EMAIL)?;
-    let sound = email.rsplit_once('@').is_some_and(|(name, host)| {
-        !name.is_empty() && !host.is_empty() && !host.contains(char::is_whitespace)
-    });
-    if sound && !email.contains(char::is_whitespace) {
-        Ok(())
-    } else {
-        Err(ApiError::field(
-            "email",
-            "must be an address like name@example.com",
-        ))
-    }
+/// Where the picture of a user is.
+pub(super) fn avatar_url(own_url: &str, id: i64) -> String {
+    format!("{own_url}/avatars/{id}.svg")
 }
 
 /// A picture for a user, drawn from its id alone: it says nothing of the account, so it needs no key.
@@ -165,13 +150,4 @@ pub(super) async fn avatar(Path(name): Path<String>) -> Response {
         svg,
     )
         .into_response()
-}
-
-/// Where the caller reached us: its `Host`, if that is one.
-fn own_url(app: &App, headers: &HeaderMap) -> String {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    match host.filter(|host| schemas::host::Host::parse(host).is_ok()) {
-        Some(host) => format!("http://{host}"),
-        None => format!("http://{}", app.config.api_addr),
-    }
 }

@@ -375,6 +375,7 @@ fn refusal(error: CampaignError, id: i64, link: i64) -> ApiError {
         CampaignError::NoLink => ApiError::not_found("link", link),
         CampaignError::Taken(slug) => ApiError::AliasTaken(slug.to_string()),
         CampaignError::Refused(error) => error.into(),
+        CampaignError::Plan(error) => error.into(),
         CampaignError::Failed(error) => ApiError::Internal(error),
     }
 }

@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::domain::date::{self, When};
 use crate::domain::field;
 use crate::domain::key::{NewKey, Scope, Scopes};
+use crate::domain::role::Role;
 use crate::error::ApiError;
 use crate::middleware::Caller;
 use crate::store::keys::{self, KeyChoice, KeyRow};
@@ -89,18 +90,18 @@ pub(super) struct NewKeyReply {
     key: String,
 }
 
-/// Keys of the workspace that are not revoked, newest first.
+/// Keys that are not revoked, newest first: an owner's list is the workspace's, others see their own.
 #[utoipa::path(get, path = "/api/keys", tag = "Keys", params(("limit" = Option<i64>, Query), ("page" = Option<i64>, Query)), responses((status = 200, body = KeysReply)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
     query: Query,
 ) -> Reply<KeysReply> {
-    caller.need(Scope::Keys)?;
     let (limit, page) = query.paging()?;
     let (rows, count) = keys::page(
         &app.store,
         caller.workspace(),
+        own(&caller),
         (limit, (page - 1) * limit),
         app.clock.now_ms(),
     )
@@ -121,7 +122,6 @@ pub(super) async fn create(
     caller: Caller,
     Object(body): Object,
 ) -> Reply<NewKeyReply> {
-    caller.need(Scope::Keys)?;
     let body: KeyRequest = read(&body)?;
     let name = field::line("name", body.name.as_deref().unwrap_or_default(), MAX_NAME)?;
     let scopes = match &body.scopes {
@@ -161,7 +161,7 @@ pub(super) async fn create(
     }))
 }
 
-/// Replaces a key: the old one answers 401 from now on. Name, scopes, rate and expiry stay.
+/// Replaces a key: the old one answers 401 from now on. Name, scopes, rate and expiry stay. Only one's own.
 #[utoipa::path(post, path = "/api/key/{id}/rotate", tag = "Keys", params(("id" = i64, Path)), responses((status = 200, body = NewKeyReply)))]
 pub(super) async fn rotate(
     State(app): State<Arc<App>>,
@@ -169,6 +169,11 @@ pub(super) async fn rotate(
     id: Id,
 ) -> Reply<NewKeyReply> {
     let row = owned(&app, &caller, &id).await?;
+    // A key speaks for its user, whose password it can change: who got another's would be that user, elsewhere too.
+    if row.user_id != caller.key.user_id {
+        let problem = "is the key of another member: delete it, and let the member make another";
+        return Err(ApiError::field("id", problem).into());
+    }
     let key = NewKey::random().map_err(anyhow::Error::new)?;
     if !keys::rotate(&app.store, caller.workspace(), row.id, &key).await? {
         return Err(ApiError::not_found("key", row.id).into());
@@ -203,15 +208,20 @@ pub(super) async fn delete(
 
 /// The key of this id, if the caller may replace or revoke it: one with more rights would hand them over.
 async fn owned(app: &App, caller: &Caller, id: &Id) -> Result<KeyRow, ApiError> {
-    caller.need(Scope::Keys)?;
     let id = id.of("key")?;
     let row = keys::get(&app.store, caller.workspace(), id, app.clock.now_ms())
         .await?
+        .filter(|row| own(caller).is_none_or(|user| user == row.user_id))
         .ok_or_else(|| ApiError::not_found("key", id))?;
     if !caller.key.scopes.cover(&row.scopes) {
         return Err(ApiError::Escalation);
     }
     Ok(row)
+}
+
+/// Whose keys the caller sees: `None` is everybody's.
+fn own(caller: &Caller) -> Option<i64> {
+    (caller.role != Role::Owner).then_some(caller.key.user_id)
 }
 
 fn rate(body: &KeyRequest, caller: &Caller) -> Result<Option<i64>, ApiError> {

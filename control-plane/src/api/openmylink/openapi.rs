@@ -11,7 +11,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::{
     account, apps, bulk, campaigns, channels, domains, export, folders, import, keys, links,
-    overlays, pixels, qr, single, splashes, stats, tags,
+    members, oauth, overlays, pixels, plans, qr, single, splashes, stats, tags, users,
 };
 
 /// All endpoints. A test calls each, so the list cannot fall behind the router.
@@ -25,6 +25,29 @@ use super::{
         account::show,
         account::show_posted,
         account::update,
+        plans::usage,
+        plans::list,
+        plans::add,
+        plans::update,
+        plans::delete,
+        plans::assign,
+        users::list,
+        users::add,
+        users::show,
+        users::delete,
+        users::login,
+        members::list,
+        members::invite,
+        members::uninvite,
+        members::add,
+        members::update,
+        members::delete,
+        oauth::clients,
+        oauth::add,
+        oauth::rotate,
+        oauth::delete,
+        oauth::apps,
+        oauth::disallow,
         keys::list,
         keys::create,
         keys::rotate,

@@ -60,7 +60,9 @@ impl ApiError {
             | Self::Stats(StatsError::Cursor(_)) => (StatusCode::OK, 1),
             Self::NotJson(_) => (StatusCode::BAD_REQUEST, 1),
             Self::Key(_) => (StatusCode::UNAUTHORIZED, 1),
-            Self::Forbidden(_) | Self::Escalation => (StatusCode::FORBIDDEN, 1),
+            Self::Forbidden(_) | Self::Role(_) | Self::NotForApps | Self::Escalation => {
+                (StatusCode::FORBIDDEN, 1)
+            }
             Self::UnknownPath => (StatusCode::NOT_FOUND, 1),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, 1),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, 1),

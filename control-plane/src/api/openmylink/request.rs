@@ -65,17 +65,22 @@ impl<S: Sync> FromRequest<S> for File {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
-        let read = tokio::time::timeout(BODY_TIMEOUT, read_body(request, MAX_BULK_BODY));
-        let bytes = read.await.map_err(|_| ApiError::TooSlow)??;
+        let bytes = body(request, MAX_BULK_BODY).await?;
         let text = String::from_utf8(bytes.into())
             .map_err(|_| ApiError::field("body", "must be UTF-8 text"))?;
         Ok(Self(text))
     }
 }
 
+/// A body that is no JSON, of at most `limit` bytes.
+pub(crate) async fn body(request: Request, limit: usize) -> Result<Bytes, ApiError> {
+    tokio::time::timeout(BODY_TIMEOUT, read_body(request, limit))
+        .await
+        .map_err(|_| ApiError::TooSlow)?
+}
+
 async fn object(request: Request, limit: usize) -> Result<Map<String, Value>, ApiError> {
-    let read = tokio::time::timeout(BODY_TIMEOUT, read_body(request, limit));
-    let bytes = read.await.map_err(|_| ApiError::TooSlow)??;
+    let bytes = body(request, limit).await?;
     let text = bytes.trim_ascii();
     // Some senders put a byte order mark before their JSON.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);

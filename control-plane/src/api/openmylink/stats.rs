@@ -20,11 +20,11 @@ use super::request::{Id, Query};
 use crate::app::App;
 use crate::domain::date::{self, When};
 use crate::domain::field::FieldError;
-use crate::domain::key::Scope;
 use crate::error::ApiError;
 use crate::middleware::Caller;
 use crate::stats::{Bots, Event, LinkStats, Range, Step, csv_head, csv_line};
 use crate::store::links;
+use crate::usage;
 
 /// Largest page of events.
 const MAX_EVENTS: i64 = 1000;
@@ -179,7 +179,6 @@ pub(super) async fn stats(
     id: Id,
     query: Query,
 ) -> Result<Response, Failure> {
-    caller.need(Scope::Read)?;
     let id = id.of("link")?;
     let workspace = caller.workspace();
     let question = question(&query)?;
@@ -195,6 +194,7 @@ pub(super) async fn answer(
     (workspace, link): (i64, i64),
     question: &Question,
 ) -> Result<Response, Failure> {
+    usage::check_statistics(app, workspace).await?;
     let place = (workspace.cast_unsigned(), link.cast_unsigned());
     match (question.granularity, question.format) {
         (Granularity::Event, Format::Json) => events(app, place, question).await,

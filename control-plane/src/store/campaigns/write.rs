@@ -5,7 +5,9 @@ use schemas::slug::Slug;
 use super::{Campaign, assign, lock, lock_of_links, shown};
 use crate::domain::campaign::Edit;
 use crate::domain::field::FieldError;
+use crate::domain::plan::Feature;
 use crate::store::entries::{self, Kind};
+use crate::store::plans::{self, PlanError};
 use crate::store::{Store, feed};
 
 /// Why a campaign was not written.
@@ -23,6 +25,9 @@ pub enum CampaignError {
     /// The rules refuse it.
     #[error(transparent)]
     Refused(#[from] FieldError),
+    /// The plan does not include campaigns.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// The database's.
     #[error(transparent)]
     Failed(#[from] anyhow::Error),
@@ -46,6 +51,7 @@ pub async fn create(
     now_ms: i64,
 ) -> Result<Campaign, CampaignError> {
     let mut write = feed::Write::begin(store).await?;
+    plans::need(write.connection(), workspace, Feature::Campaigns, now_ms).await?;
     let slug = edit.slug.clone().flatten();
     let (id,): (i64,) = sqlx::query_as(
         "INSERT INTO campaigns (workspace_id, user_name, name, slug, is_public, created_at, updated_at) \

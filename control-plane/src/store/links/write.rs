@@ -8,7 +8,7 @@ use super::{Link, groups, shown};
 use crate::domain::channel::ItemKind;
 use crate::domain::field::FieldError;
 use crate::domain::link::{Content, Edit, Groups, Key, Pages};
-use crate::domain::plan::Limit;
+use crate::domain::plan::{Feature, Limit};
 use crate::store::campaigns::{self, CampaignError};
 use crate::store::channels::{self, Item};
 use crate::store::domains::Domain;
@@ -122,6 +122,8 @@ pub async fn insert(
     let mut write = feed::Write::begin(store).await?;
     let count = i64::try_from(links.len()).unwrap_or(i64::MAX);
     plans::check(write.connection(), workspace, Limit::Links, count, now_ms).await?;
+    let features = links.iter().flat_map(|new| new.content.features());
+    need_all(&mut write, workspace, features.collect(), now_ms).await?;
     let first_id = entries::reserve_ids(&mut write, count).await?;
     // In the order of their keys: two calls that want the same slugs wait for each other and never in a circle.
     let mut order: Vec<(usize, NewLink<'_>)> = links.into_iter().enumerate().collect();
@@ -215,6 +217,23 @@ pub async fn update(
     )))
 }
 
+/// Refuses what the plan does not include. Links that use nothing of the kind ask nothing.
+async fn need_all(
+    write: &mut feed::Write,
+    workspace: i64,
+    features: Vec<Feature>,
+    now_ms: i64,
+) -> Result<(), WriteError> {
+    if features.is_empty() {
+        return Ok(());
+    }
+    let plan = plans::in_force(write.connection(), workspace, now_ms).await?;
+    for feature in features {
+        plan.need(feature).map_err(PlanError::from)?;
+    }
+    Ok(())
+}
+
 async fn update_once(
     store: &Store,
     (workspace, id): (i64, i64),
@@ -224,7 +243,12 @@ async fn update_once(
     let mut write = feed::Write::begin(store).await?;
     // Pages come before the link's row, so what it will show is found out before it is locked, and compared then.
     let mut planned = read(&mut write, (workspace, id)).await?.content;
+    let had = planned.features();
     planned.apply(change.edit)?;
+    // What a link had before the plan left it out, it keeps.
+    let mut more = planned.features();
+    more.retain(|feature| !had.contains(feature));
+    need_all(&mut write, workspace, more, now_ms).await?;
     let pages = shown::find(&mut write, workspace, &planned, now_ms).await?;
     let locked = entries::lock(&mut write, (workspace, Kind::Link, id), now_ms)
         .await?

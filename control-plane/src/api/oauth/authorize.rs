@@ -1,0 +1,260 @@
+//! `/oauth/authorize`: an app sends a browser here; the user signs in, reads what the app asks for, and says yes or no.
+//!
+//! Until the client and its redirect URI are known to be right, every error is a page of ours: nothing of the request says
+//! where a browser may be sent. After that errors go to the redirect URI, with `state`, as RFC 6749 §4.1.2.1 has it.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{StatusCode, Uri};
+
+use super::browser::Browser;
+use super::fields::Fields;
+use super::page::{alert, escape};
+use super::sign_in;
+use crate::api::openmylink::reply::Failure;
+use crate::app::App;
+use crate::domain::key::{NewKey, Scope, Scopes};
+use crate::domain::oauth::{
+    CODE_MARK, CODE_MS, Challenge, MAX_STATE, OAuthError, origin_of, requested_scopes,
+    with_parameters,
+};
+use crate::store::members;
+use crate::store::oauth::{self, Client, NewCode, Permission};
+use crate::store::sign_ins::SignedIn;
+
+/// A request whose client and redirect URI are right.
+struct Asked {
+    client: Client,
+    /// Where the answer goes.
+    redirect_uri: String,
+    /// Whether the request said so, and the exchange must repeat it.
+    is_named: bool,
+    state: Option<String>,
+}
+
+/// What it asks for.
+struct Wanted {
+    scopes: Scopes,
+    challenge: Option<Challenge>,
+}
+
+/// `GET /oauth/authorize`
+pub(super) async fn ask(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    browser: Browser,
+) -> Result<Response, Failure> {
+    let fields = Fields::of_query(uri.query().unwrap_or_default());
+    let asked = match asked(&app, &fields).await? {
+        Ok(asked) => asked,
+        Err(text) => return Ok(refuse(browser, &text)),
+    };
+    match wanted(&asked.client, &fields) {
+        Err(error) => Ok(answer_error(browser, &asked, &error)),
+        Ok(wanted) => match browser.signed_in(&app).await? {
+            None => sign_in::form(browser, StatusCode::OK, &fields.to_query(), ""),
+            Some(user) => consent(&app, browser, &user, &asked, &wanted, &fields).await,
+        },
+    }
+}
+
+/// `POST /oauth/authorize`: the consent page's form. The request comes with it and is checked anew.
+pub(super) async fn decide(
+    State(app): State<Arc<App>>,
+    browser: Browser,
+    request: Request,
+) -> Result<Response, Failure> {
+    let form = Fields::of_body(request).await?;
+    if !browser.proves(&form) {
+        return Ok(browser.forged());
+    }
+    let fields = Fields::of_query(form.text("request"));
+    let asked = match asked(&app, &fields).await? {
+        Ok(asked) => asked,
+        Err(text) => return Ok(refuse(browser, &text)),
+    };
+    let wanted = match wanted(&asked.client, &fields) {
+        Ok(wanted) => wanted,
+        Err(error) => return Ok(answer_error(browser, &asked, &error)),
+    };
+    let Some(user) = browser.signed_in(&app).await? else {
+        return sign_in::form(browser, StatusCode::OK, &fields.to_query(), "");
+    };
+    if form.text("decision") != "allow" {
+        return Ok(answer_error(browser, &asked, &OAuthError::AccessDenied));
+    }
+    let Ok(workspace) = form.text("workspace").parse() else {
+        return consent(&app, browser, &user, &asked, &wanted, &fields).await;
+    };
+    let code = NewKey::marked(CODE_MARK).map_err(anyhow::Error::new)?;
+    let now_ms = app.clock.now_ms();
+    let permission = Permission {
+        client: asked.client.id,
+        user: user.user,
+        workspace,
+        scopes: &wanted.scopes,
+    };
+    let new = NewCode {
+        secret: &code,
+        redirect_uri: if asked.is_named {
+            &asked.redirect_uri
+        } else {
+            ""
+        },
+        challenge: wanted.challenge.as_ref().map(Challenge::as_str),
+        expires_at: now_ms + CODE_MS,
+    };
+    if !oauth::allow(&app.store, &permission, new, now_ms).await? {
+        return consent(&app, browser, &user, &asked, &wanted, &fields).await;
+    }
+    Ok(answer(browser, &asked, &[("code", &code.secret)]))
+}
+
+/// The outer error is ours, the inner one for the person to read.
+async fn asked(app: &App, fields: &Fields) -> sqlx::Result<Result<Asked, String>> {
+    let (client_id, uri) = match (fields.one("client_id"), fields.one("redirect_uri")) {
+        (Ok(Some(client_id)), Ok(uri)) => (client_id, uri),
+        (Ok(None), _) => return Ok(Err("The request names no client_id.".to_owned())),
+        (Err(error), _) | (_, Err(error)) => {
+            return Ok(Err(format!("The request is wrong: {error}.")));
+        }
+    };
+    let Some(client) = oauth::find_client(&app.store, client_id).await? else {
+        return Ok(Err(
+            "No app of this client_id is registered here.".to_owned()
+        ));
+    };
+    let redirect_uri = match (uri, client.redirect_uris.as_slice()) {
+        (Some(uri), registered) if registered.iter().any(|known| known == uri) => uri.to_owned(),
+        (None, [only]) => only.clone(),
+        (Some(_), _) => {
+            return Ok(Err(
+                "The redirect_uri is not one that this app was registered with.".to_owned(),
+            ));
+        }
+        (None, _) => return Ok(Err("The request must say its redirect_uri.".to_owned())),
+    };
+    // Cut off rather than refused: without it the app refuses the answer itself.
+    let state = fields.one("state").ok().flatten();
+    Ok(Ok(Asked {
+        state: state.filter(|s| s.len() <= MAX_STATE).map(str::to_owned),
+        client,
+        redirect_uri,
+        is_named: uri.is_some(),
+    }))
+}
+
+fn wanted(client: &Client, fields: &Fields) -> Result<Wanted, OAuthError> {
+    if fields.one("state")?.is_some_and(|s| s.len() > MAX_STATE) {
+        return Err(OAuthError::InvalidRequest(format!(
+            "state must be at most {MAX_STATE} bytes long"
+        )));
+    }
+    if fields.one("response_type")? != Some("code") {
+        return Err(OAuthError::UnsupportedResponseType);
+    }
+    if !matches!(fields.one("response_mode")?, None | Some("query")) {
+        return Err(OAuthError::InvalidRequest(
+            "response_mode must be query".to_owned(),
+        ));
+    }
+    let challenge = Challenge::parse(
+        fields.one("code_challenge")?,
+        fields.one("code_challenge_method")?,
+    )?;
+    if challenge.is_none() && client.secret_hash.is_none() {
+        return Err(OAuthError::InvalidRequest(
+            "a public client must send a code_challenge (PKCE, S256)".to_owned(),
+        ));
+    }
+    Ok(Wanted {
+        scopes: requested_scopes(fields.one("scope")?, &client.scopes)?,
+        challenge,
+    })
+}
+
+async fn consent(
+    app: &App,
+    mut browser: Browser,
+    user: &SignedIn,
+    asked: &Asked,
+    wanted: &Wanted,
+    fields: &Fields,
+) -> Result<Response, Failure> {
+    let workspaces = members::workspaces(&app.store, user.user).await?;
+    let place = match workspaces.as_slice() {
+        [] => return Ok(refuse(browser, "Your account belongs to no workspace.")),
+        [(id, ..)] => format!("<input type=\"hidden\" name=\"workspace\" value=\"{id}\">"),
+        many => {
+            let options: String = many
+                .iter()
+                .map(|(id, name, role)| {
+                    format!(
+                        "<option value=\"{id}\">{} ({})</option>",
+                        escape(name),
+                        escape(role)
+                    )
+                })
+                .collect();
+            format!(
+                "<label for=\"workspace\">Workspace</label><select id=\"workspace\" name=\"workspace\">{options}</select>"
+            )
+        }
+    };
+    let rights: String = [
+        (Scope::Read, "read your account, links and statistics"),
+        (
+            Scope::Write,
+            "make, change and delete links and everything that belongs to them",
+        ),
+    ]
+    .into_iter()
+    .filter(|(scope, _)| wanted.scopes.allow(*scope))
+    .map(|(_, text)| format!("<li>{text}</li>"))
+    .collect();
+    let target = origin_of(&asked.redirect_uri);
+    let content = format!(
+        "<p>You are signed in as <strong>{}</strong>. The app <strong>{}</strong> at <code>{}</code> asks to</p><ul>{rights}</ul>\
+         <p>It gets neither your password nor your API keys. You can take this back at any time.</p>\
+         <form method=\"post\" action=\"/oauth/authorize\">{}<input type=\"hidden\" name=\"request\" value=\"{}\">{place}\
+         <button name=\"decision\" value=\"allow\">Allow</button><button class=\"plain\" name=\"decision\" value=\"deny\">Deny</button></form>",
+        escape(&user.username),
+        escape(&asked.client.name),
+        escape(&target),
+        browser.proof_field()?,
+        escape(&fields.to_query()),
+    );
+    let title = format!("Allow {}?", asked.client.name);
+    Ok(browser.page(StatusCode::OK, &title, &content, Some(&target)))
+}
+
+fn refuse(browser: Browser, text: &str) -> Response {
+    browser.page(
+        StatusCode::BAD_REQUEST,
+        "The app cannot be allowed",
+        &alert(text),
+        None,
+    )
+}
+
+fn answer_error(browser: Browser, asked: &Asked, error: &OAuthError) -> Response {
+    let description = error.to_string();
+    answer(
+        browser,
+        asked,
+        &[("error", error.code()), ("error_description", &description)],
+    )
+}
+
+fn answer(browser: Browser, asked: &Asked, parameters: &[(&str, &str)]) -> Response {
+    let issuer = browser.own_url.clone();
+    let mut all = parameters.to_vec();
+    if let Some(state) = &asked.state {
+        all.push(("state", state));
+    }
+    // Which server answers (RFC 9207): an app that talks to several cannot be led to mix them up.
+    all.push(("iss", &issuer));
+    browser.to(&with_parameters(&asked.redirect_uri, &all))
+}

@@ -1,0 +1,132 @@
+//! `/invitation/:token`: who was invited joins the workspace, with the account it has or a new one.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use http::StatusCode;
+
+use super::browser::Browser;
+use super::fields::Fields;
+use super::page::{alert, escape};
+use super::sign_in::status;
+use crate::api::openmylink::reply::Failure;
+use crate::api::openmylink::users::Person;
+use crate::app::App;
+use crate::domain::key::{self, NewKey};
+use crate::domain::role::Role;
+use crate::error::ApiError;
+use crate::sign_in;
+use crate::store::members::{self, Invitation};
+use crate::store::users::{self, Place};
+
+/// `GET /invitation/:token`
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Path(token): Path<String>,
+    browser: Browser,
+) -> Result<Response, Failure> {
+    match find(&app, &token).await? {
+        None => Ok(over(browser)),
+        Some(invitation) => form(&app, browser, StatusCode::OK, &token, &invitation, "").await,
+    }
+}
+
+/// `POST /invitation/:token`
+pub(super) async fn accept(
+    State(app): State<Arc<App>>,
+    Path(token): Path<String>,
+    mut browser: Browser,
+    request: Request,
+) -> Result<Response, Failure> {
+    let fields = Fields::of_body(request).await?;
+    if !browser.proves(&fields) {
+        return Ok(browser.forged());
+    }
+    let Some(invitation) = find(&app, &token).await? else {
+        return Ok(over(browser));
+    };
+    let password = fields.text("password").to_owned();
+    let has_account = users::credentials(&app.store, &invitation.email)
+        .await?
+        .is_some();
+    let (user, key) = if has_account {
+        let user = match sign_in::sign_in(&app, browser.ip, &invitation.email, password).await {
+            Ok(user) => user,
+            Err(error) => {
+                let status = status(&error);
+                let text = error.to_string();
+                return form(&app, browser, status, &token, &invitation, &text).await;
+            }
+        };
+        let key = NewKey::random().map_err(anyhow::Error::new)?;
+        users::join(&app.store, &invitation, user, &key, app.clock.now_ms())
+            .await
+            .map_err(ApiError::from)?;
+        (user, key)
+    } else {
+        let added = async {
+            let name = fields.text("username").to_owned();
+            let person = Person::read(Some(name), Some(invitation.email.clone()), Some(password))?;
+            person.add(&app, Place::Invited(&invitation)).await
+        };
+        match added.await {
+            Ok(added) => added,
+            Err(error) => {
+                let text = error.public_message();
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                return form(&app, browser, status, &token, &invitation, &text).await;
+            }
+        }
+    };
+    browser.sign_in(&app, user).await?;
+    let content = format!(
+        "<p>You belong to the workspace now.</p><p>Your API key for it, shown this once:</p><p><code>{}</code></p>",
+        escape(&key.secret)
+    );
+    Ok(browser.page(StatusCode::OK, "Welcome", &content, None))
+}
+
+async fn find(app: &App, token: &str) -> sqlx::Result<Option<Invitation>> {
+    members::invitation(&app.store, &key::hash(token), app.clock.now_ms()).await
+}
+
+async fn form(
+    app: &App,
+    mut browser: Browser,
+    status: StatusCode,
+    token: &str,
+    invitation: &Invitation,
+    error: &str,
+) -> Result<Response, Failure> {
+    let has_account = users::credentials(&app.store, &invitation.email)
+        .await?
+        .is_some();
+    let name = if has_account {
+        ""
+    } else {
+        "<label for=\"username\">User name</label><input id=\"username\" name=\"username\" autocomplete=\"username\" autocapitalize=\"none\" required>"
+    };
+    let (label, complete) = if has_account {
+        ("Password of your account", "current-password")
+    } else {
+        ("New password, at least 8 characters", "new-password")
+    };
+    let content = format!(
+        "{}<p><strong>{}</strong> is invited to a workspace as <strong>{}</strong>.</p>\
+         <form method=\"post\" action=\"/invitation/{}\">{}{name}\
+         <label for=\"password\">{label}</label><input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"{complete}\" required>\
+         <button>Join</button></form>",
+        alert(error),
+        escape(&invitation.email),
+        invitation.role.map_or("", Role::name),
+        percent_encoding::utf8_percent_encode(token, percent_encoding::NON_ALPHANUMERIC),
+        browser.proof_field()?,
+    );
+    Ok(browser.page(status, "Invitation", &content, None))
+}
+
+fn over(browser: Browser) -> Response {
+    let text = "This invitation was taken already, was taken back, or its week is over.";
+    browser.page(StatusCode::GONE, "No invitation", &alert(text), None)
+}

@@ -1,0 +1,142 @@
+//! `/login`, `/login/:token`, `/logout`. There is no dashboard: signing in is for consent pages, and to see as whom.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use http::StatusCode;
+
+use super::browser::Browser;
+use super::fields::Fields;
+use super::page::{alert, escape};
+use crate::api::openmylink::reply::Failure;
+use crate::app::App;
+use crate::domain::key;
+use crate::sign_in::{self, SignInError};
+use crate::store::sign_ins;
+
+/// `GET /login`
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    mut browser: Browser,
+) -> Result<Response, Failure> {
+    let Some(user) = browser.signed_in(&app).await? else {
+        return form(browser, StatusCode::OK, "", "");
+    };
+    let content = format!(
+        "<p>You are signed in as <strong>{}</strong> ({}).</p><form method=\"post\" action=\"/logout\">{}<button>Sign out</button></form>",
+        escape(&user.username),
+        escape(&user.email),
+        browser.proof_field()?
+    );
+    Ok(browser.page(StatusCode::OK, "Signed in", &content, None))
+}
+
+/// `POST /login`
+pub(super) async fn sign_in(
+    State(app): State<Arc<App>>,
+    mut browser: Browser,
+    request: Request,
+) -> Result<Response, Failure> {
+    let fields = Fields::of_body(request).await?;
+    if !browser.proves(&fields) {
+        return Ok(browser.forged());
+    }
+    // The query of a request to authorize, and never a URL: nobody can be sent elsewhere with it.
+    let next = Fields::of_query(fields.text("request")).to_query();
+    let password = fields.text("password").to_owned();
+    match sign_in::sign_in(&app, browser.ip, fields.text("login"), password).await {
+        Ok(user) => {
+            browser.sign_in(&app, user).await?;
+            let location = if next.is_empty() {
+                "/login".to_owned()
+            } else {
+                format!("/oauth/authorize?{next}")
+            };
+            Ok(browser.to(&location))
+        }
+        Err(error) => {
+            let status = status(&error);
+            form(browser, status, &next, &error.to_string())
+        }
+    }
+}
+
+/// The form; `request` is the query of a request to authorize that goes on after it.
+pub(super) fn form(
+    mut browser: Browser,
+    status: StatusCode,
+    request: &str,
+    error: &str,
+) -> Result<Response, Failure> {
+    let content = format!(
+        "{}<form method=\"post\" action=\"/login\">{}<input type=\"hidden\" name=\"request\" value=\"{}\">\
+         <label for=\"login\">Email or user name</label><input id=\"login\" name=\"login\" autocomplete=\"username\" autocapitalize=\"none\" required>\
+         <label for=\"password\">Password</label><input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\" required>\
+         <button>Sign in</button></form>",
+        alert(error),
+        browser.proof_field()?,
+        escape(request)
+    );
+    Ok(browser.page(status, "Sign in", &content, None))
+}
+
+/// The HTTP status of a sign-in that failed.
+pub(super) fn status(error: &SignInError) -> StatusCode {
+    match error {
+        SignInError::Wrong => StatusCode::UNAUTHORIZED,
+        SignInError::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+        SignInError::Failed(error) => {
+            tracing::error!(error = format!("{error:#}"), "a sign-in failed");
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    }
+}
+
+/// `GET /login/:token`: a page with a button. The URL itself does nothing, for programs look at URLs in messages too.
+pub(super) async fn show_link(
+    Path(token): Path<String>,
+    mut browser: Browser,
+) -> Result<Response, Failure> {
+    let content = format!(
+        "<p>This URL signs you in once.</p><form method=\"post\" action=\"/login/{}\">{}<button>Sign in</button></form>",
+        percent_encoding::utf8_percent_encode(&token, percent_encoding::NON_ALPHANUMERIC),
+        browser.proof_field()?
+    );
+    Ok(browser.page(StatusCode::OK, "Sign in", &content, None))
+}
+
+/// `POST /login/:token`
+pub(super) async fn take_link(
+    State(app): State<Arc<App>>,
+    Path(token): Path<String>,
+    mut browser: Browser,
+    request: Request,
+) -> Result<Response, Failure> {
+    let fields = Fields::of_body(request).await?;
+    if !browser.proves(&fields) {
+        return Ok(browser.forged());
+    }
+    let now_ms = app.clock.now_ms();
+    let user = sign_ins::take_link(&app.store, &key::hash(&token), now_ms).await?;
+    let Some(user) = user else {
+        let text = "This URL was used already or its hour is over.";
+        return Ok(browser.page(StatusCode::GONE, "Not signed in", &alert(text), None));
+    };
+    browser.sign_in(&app, user).await?;
+    Ok(browser.to("/login"))
+}
+
+/// `POST /logout`
+pub(super) async fn sign_out(
+    State(app): State<Arc<App>>,
+    mut browser: Browser,
+    request: Request,
+) -> Result<Response, Failure> {
+    let fields = Fields::of_body(request).await?;
+    if !browser.proves(&fields) {
+        return Ok(browser.forged());
+    }
+    browser.sign_out(&app).await?;
+    Ok(browser.to("/login"))
+}
