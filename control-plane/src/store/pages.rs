@@ -1,8 +1,9 @@
 //! Finished pages that links show, and with each write the feed's change: one row however many links show it.
 //!
 //! A page is found again by its kind and key in its workspace. Pages of links ([`Kind::Link`], keyed by
-//! [`crate::domain::page::PageSpec::key`]) and [`Kind::Expired`]) come and go with links: [`show`] notes which links show them, and one that has
-//! been shown by none and asked for by nobody for [`KEEP_UNUSED_MS`] is swept. Pages of other kinds stay until [`delete`].
+//! [`crate::domain::page::PageSpec::key`], and [`Kind::Expired`], keyed by what is on them) come and go with links: [`show`]
+//! notes which links show them, and one that has been shown by none and asked for by nobody for [`KEEP_UNUSED_MS`] is
+//! swept. Pages of other kinds stay until [`delete`].
 
 use schemas::feed::Page;
 use schemas::link::plan::MAX_INLINE_BODY_BYTES;

@@ -138,7 +138,7 @@ on_both_engines! {
         nothing_was_added(&app).await;
     }
 
-    async fn text_of_any_kind_comes_back_byte_for_byte(app) {
+    async fn o_33_text_of_any_kind_comes_back_byte_for_byte(app) {
         let title = "Spring Sale — 30% off <script>alert('\"')</script> 例え 🙂 \\ / ' -- ;";
         let id = app.link(json!({"url": "https://e.test/", "title": title, "description": "line 1\nline 2\t\u{e9}"})).await;
         let details = app.get(&format!("/api/url/{id}")).await.ok()["details"].clone();

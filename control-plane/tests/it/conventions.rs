@@ -164,6 +164,37 @@ on_both_engines! {
         app.get("/api/account").await.ok();
     }
 
+    async fn o_25_a_post_without_body_and_length_works(app) {
+        let campaign = app.post("/api/campaign/add", json!({"name": "C"})).await.ok()["id"].clone();
+        let link = app.link(json!({"url": "https://e.test/"})).await;
+        // As curl sends it: no length, no body.
+        let more = "Content-Type: application/json\r\nConnection: close\r\n";
+        let answer = raw(&app, &head("POST", &format!("/api/campaign/{campaign}/assign/{link}"), more)).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"error\":0"), "{answer}");
+    }
+
+    async fn o_28_a_delete_may_carry_a_json_body(app) {
+        for body in [None, Some(json!({}))] {
+            let id = app.post("/api/pixel/add", json!({"type": "fbpixel", "name": "P", "tag": "1"})).await.ok()["id"].clone();
+            app.with_key(ADMIN_KEY, Method::DELETE, &format!("/api/pixel/{id}/delete"), body.clone()).await.ok();
+            let id = app.link(json!({"url": "https://e.test/"})).await;
+            app.with_key(ADMIN_KEY, Method::DELETE, &format!("/api/url/{id}/delete"), body).await.ok();
+        }
+    }
+
+    async fn o_32_escapes_tabs_and_line_breaks_in_json_are_read(app) {
+        let bearer = format!("Bearer {ADMIN_KEY}");
+        let headers = [("authorization", &*bearer), ("content-type", "application/json")];
+        let body = "{\r\n\t\"domain\":\t\"https:\\/\\/d.test\"\n}\n";
+        app.call(Method::POST, "/api/domain/add", &headers, body).await.ok();
+        let domains = app.get("/api/domains").await.ok()["data"]["domains"].clone();
+        assert!(domains.as_array().expect("a list").iter().any(|d| d["domain"] == "https://d.test"), "{domains}");
+        let body = "{\"url\":\"https:\\/\\/e.test\\/a\",\n\t\"title\":\"\\u00c9t\\u00e9\\t30%\"}";
+        let id = app.call(Method::POST, "/api/url/add", &headers, body).await.ok()["id"].clone();
+        let details = app.get(&format!("/api/url/{id}")).await.ok()["details"].clone();
+        assert_eq!((&details["longurl"], &details["title"]), (&json!("https://e.test/a"), &json!("Été\t30%")));
+    }
+
     async fn o_26_an_empty_body_of_length_0_with_a_json_type_works(app) {
         let id = app.link(json!({"url": "https://e.test/"})).await;
         let more = "Content-Type: application/json\r\nContent-Length: 0\r\nConnection: close\r\n";

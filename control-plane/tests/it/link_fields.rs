@@ -284,6 +284,15 @@ on_both_engines! {
         assert_eq!((&answer["results"][0]["error"], &answer["results"][1]["error"]), (&json!(1), &json!(0)));
     }
 
+    async fn texts_are_bounded_since_every_proxy_holds_them(app) {
+        let link = |n: usize| json!({"url": URL, "expired_text": format!("text {n}")});
+        let urls: Vec<Value> = (0..1000).map(link).collect();
+        let added = app.post("/api/urls/bulk", json!({"urls": urls})).await.ok();
+        assert!(added["results"].as_array().expect("a list").iter().all(|r| r["error"] == 0));
+        app.post("/api/url/add", link(1000)).await.refused("expired_text must be one of the 1000 texts");
+        app.link(link(7)).await;
+    }
+
     async fn texts_of_expired_and_used_up_links_are_pages(app) {
         let id = app.link(json!({"url": URL, "expired_text": "Sorry <b>", "max_clicks": 3, "max_clicks_text": "All gone"})).await;
         let (expired, beyond) = with_plan(&app, id, |plan| (plan.expired_page, plan.click_limit.map(|(_, beyond)| match beyond {

@@ -14,7 +14,7 @@ fn id(answer: &Value) -> i64 {
 
 #[test]
 fn fields_of_links_are_met_by_visitors() {
-    let up = Up::start();
+    let up = Up::with(&[("SIGNPOST_DOMAIN_CHECK", "off")]);
     let from = |path: &str, agent: &str, language: &str| {
         let answer = up.visit_as(path, "203.0.113.7", agent, &[("accept-language", language)]);
         answer.header("location").to_owned()
@@ -144,4 +144,35 @@ fn fields_of_links_are_met_by_visitors() {
         late.status == 410 && late.body.contains("Come back in spring"),
         "{late:?}"
     );
+
+    // o_48: a branded domain, and the files by which phones find its apps.
+    let body = json!({ "domain": "https://go.acme.test" });
+    let domain = id(&up.api("POST", "/domain/add", Some(&body)).json());
+    let body =
+        json!({ "url": "https://e.test/branded", "custom": "branded", "domain": "go.acme.test" });
+    let made = up.api("POST", "/url/add", Some(&body)).json();
+    assert_eq!(made["shorturl"], "https://go.acme.test/branded", "{made}");
+    let body = json!({ "apple": ["ABCDE12345.com.example.app"] });
+    let set = up.api("PUT", &format!("/domain/{domain}/apps"), Some(&body));
+    assert_eq!(set.json()["error"], 0, "{set:?}");
+    let on = |path: &str| {
+        let url = format!("http://{}{path}", up.proxy);
+        let headers = [("host", "go.acme.test"), ("user-agent", CHROME)];
+        up.try_send("GET", &url, &headers, None).unwrap()
+    };
+    eventually(SETTLE, "the domain's link goes live", || {
+        (on("/branded").header("location") == "https://e.test/branded").then_some(())
+    });
+    assert_eq!(up.visit("/branded").status, 404, "on its own domain only");
+    let file = on("/.well-known/apple-app-site-association");
+    assert_eq!(
+        (file.status, file.header("content-type")),
+        (200, "application/json"),
+        "{file:?}"
+    );
+    assert_eq!(
+        file.json()["applinks"]["details"][0]["appIDs"][0],
+        "ABCDE12345.com.example.app"
+    );
+    assert_eq!(up.visit("/.well-known/assetlinks.json").status, 404);
 }

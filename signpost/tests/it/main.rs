@@ -11,6 +11,7 @@ mod groups;
 mod life;
 mod link_fields;
 mod links;
+mod pages;
 mod qr;
 mod replay;
 mod rows;

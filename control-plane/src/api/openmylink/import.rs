@@ -2,7 +2,8 @@
 //! `dry_run=false` is said, with an outcome for each line, so that nothing is added by surprise.
 //!
 //! The file comes as the body itself (`text/csv`, or a JSON list), or as `data` in a JSON object. Lines are added in
-//! transactions of at most 1,000, so of a large file those before a failure of ours stay. Counts of other systems become
+//! transactions of at most 1,000, so of a large file those before a failure of ours stay, and a dry run sees an alias that
+//! comes twice only within one of them. Counts of other systems become
 //! `imported_clicks` and are in no other number.
 
 use std::sync::Arc;

@@ -4,12 +4,16 @@
 use sha2::{Digest as _, Sha256};
 
 use super::WriteError;
+use crate::domain::field::FieldError;
 use crate::domain::link::{Content, Extras, Pages};
 use crate::domain::page::Rendered;
 use crate::pages::{PageError, page_for};
 use crate::render;
 use crate::store::feed::Write;
 use crate::store::pages::{self, Kind};
+
+/// Most different texts in a workspace: each is a page in the memory of every proxy.
+const MAX_TEXTS: usize = 1000;
 
 /// Finds or makes the pages of a link. Before other rows of links are written, see [`page_for`].
 pub(super) async fn find(
@@ -27,13 +31,16 @@ pub(super) async fn find(
         })?;
     let expired = match extras.expired_text.as_str() {
         "" => None,
-        text => Some(note(write, workspace, &render::expired("", text), now_ms).await?),
+        text => {
+            let page = render::expired("", text);
+            Some(note(write, workspace, ("expired_text", &page), now_ms).await?)
+        }
     };
     let beyond = match extras.max_clicks_text.as_str() {
         "" => None,
         text => {
             let page = render::notice(410, "This link has been used up", text);
-            Some(note(write, workspace, &page, now_ms).await?)
+            Some(note(write, workspace, ("max_clicks_text", &page), now_ms).await?)
         }
     };
     Ok(Pages {
@@ -47,13 +54,20 @@ pub(super) async fn find(
 async fn note(
     write: &mut Write,
     workspace: i64,
-    page: &Rendered,
+    (field, page): (&str, &Rendered),
     now_ms: i64,
 ) -> Result<i64, WriteError> {
     let key = hex::encode(Sha256::digest(&page.body));
     let place = (workspace, Kind::Expired, key.as_str());
     if let Some(id) = pages::find(write, place, now_ms).await? {
         return Ok(id);
+    }
+    let texts = pages::of_kind(write, workspace, Kind::Expired).await?;
+    if texts.len() >= MAX_TEXTS {
+        let problem = format!(
+            "must be one of the {MAX_TEXTS} texts that links of this workspace show already"
+        );
+        return Err(FieldError::new(field, problem).into());
     }
     Ok(pages::put(write, place, page, now_ms).await?)
 }
