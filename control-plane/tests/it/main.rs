@@ -14,6 +14,7 @@ mod feed;
 mod feed_writes;
 mod fetch;
 mod folders;
+mod foreign;
 mod harness;
 mod import;
 mod keys;

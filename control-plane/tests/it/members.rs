@@ -3,14 +3,27 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{TestApp, on_both_engines};
+use crate::harness::{ADMIN_KEY, TestApp, on_both_engines};
 use crate::oauth::Browser;
 use crate::users::add_user;
 
 /// Adds a member to the first workspace; its id and key.
 pub(crate) async fn add_member(app: &TestApp, name: &str, role: &str) -> (i64, String) {
+    add_member_of(app, ADMIN_KEY, name, role).await
+}
+
+/// Adds a member to the workspace of an owner's key; its id and key.
+pub(crate) async fn add_member_of(
+    app: &TestApp,
+    owner: &str,
+    name: &str,
+    role: &str,
+) -> (i64, String) {
     let body = json!({"username": name, "email": format!("{name}@e.test"), "password": "correct horse", "role": role});
-    let json = app.post("/api/member/add", body).await.ok();
+    let json = app
+        .with_key(owner, Method::POST, "/api/member/add", Some(body))
+        .await
+        .ok();
     (
         json["id"].as_i64().expect("id"),
         json["key"].as_str().expect("key").to_owned(),

@@ -12,7 +12,7 @@ use crate::harness::{Answer, TestApp, on_both_engines};
 use crate::users::add_user;
 
 /// Where the app of the tests wants its codes.
-const CALLBACK: &str = "https://app.example/callback?x=1";
+pub(crate) const CALLBACK: &str = "https://app.example/callback?x=1";
 
 /// A PKCE verifier, and what is sent of it.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -226,6 +226,29 @@ async fn exchange(app: &TestApp, client: &Registered, code: &str) -> Answer {
         ],
     )
     .await
+}
+
+/// A user signs in and allows a public client everything; it has tokens then.
+pub(crate) async fn allow(app: &TestApp, login: &str, client_id: &str) {
+    let mut browser = Browser::new(app);
+    let done = browser.sign_in(login, "correct horse").await;
+    assert_eq!(done.status, 303, "{}", done.text());
+    let challenge = challenge();
+    let query = query(&[
+        ("response_type", "code"),
+        ("client_id", client_id),
+        ("redirect_uri", CALLBACK),
+        ("code_challenge", &challenge),
+        ("code_challenge_method", "S256"),
+    ]);
+    let code = code(&mut browser, &query).await;
+    let client = Registered {
+        id: 0,
+        client_id: client_id.to_owned(),
+        secret: None,
+    };
+    let tokens = exchange(app, &client, &code).await;
+    assert_eq!(tokens.status, 200, "{}", tokens.text());
 }
 
 /// An access token by client credentials, for the first user.

@@ -39,16 +39,45 @@ fn routes() -> Vec<(Method, String)> {
 
 /// What a caller may do, in words of its own.
 #[derive(Clone, Copy)]
-struct May {
-    read: bool,
-    write: bool,
-    account: bool,
-    keys: bool,
-    manage: bool,
-    administer: bool,
+pub(crate) struct May {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+    pub(crate) account: bool,
+    pub(crate) keys: bool,
+    pub(crate) manage: bool,
+    pub(crate) administer: bool,
 }
 
-fn allowed(may: May, method: &Method, path: &str) -> bool {
+impl May {
+    pub(crate) const NOTHING: Self = Self {
+        read: false,
+        write: false,
+        account: false,
+        keys: false,
+        manage: false,
+        administer: false,
+    };
+}
+
+pub(crate) const VIEWER: May = May {
+    read: true,
+    account: true,
+    keys: true,
+    ..May::NOTHING
+};
+
+pub(crate) const EDITOR: May = May {
+    write: true,
+    ..VIEWER
+};
+
+pub(crate) const OWNER: May = May {
+    manage: true,
+    ..EDITOR
+};
+
+/// Whether who may so much may make this call.
+pub(crate) fn allowed(may: May, method: &Method, path: &str) -> bool {
     let begins = |starts: &[&str]| starts.iter().any(|start| path.starts_with(start));
     if begins(&["/api/openapi.json", "/api/docs", "/avatars/"]) {
         true
@@ -103,11 +132,8 @@ on_both_engines! {
     async fn the_gate_lets_through_what_the_table_says(app) {
         assert!(routes().len() > 30, "{:?}", routes());
         app.put("/api/plan/1/update", json!({"rate": 0})).await.ok();
-        let none = May { read: false, write: false, account: false, keys: false, manage: false, administer: false };
-        let viewer = May { read: true, account: true, keys: true, ..none };
-        let editor = May { write: true, ..viewer };
-        let owner = May { manage: true, ..editor };
-        for (role, may) in [("owner", owner), ("editor", editor), ("viewer", viewer)] {
+        let none = May::NOTHING;
+        for (role, may) in [("owner", OWNER), ("editor", EDITOR), ("viewer", VIEWER)] {
             let (_, key) = add_member(&app, role, role).await;
             walk(&app, role, &key, may).await;
         }
@@ -119,7 +145,7 @@ on_both_engines! {
         }
         let token = token_of_client(&app, "read write").await;
         walk(&app, "an app", &token, May { read: true, write: true, ..none }).await;
-        let all = May { read: true, write: true, account: true, keys: true, manage: true, administer: true };
+        let all = May { administer: true, ..OWNER };
         walk(&app, "an administrator", ADMIN_KEY, all).await;
     }
 
@@ -129,7 +155,7 @@ on_both_engines! {
             app.config.clock.advance_ms(3_000);
             let called: String = path.replace(['{', '}'], "");
             let answer = app.call(method.clone(), &called, &[], "{}").await;
-            let open = allowed(May { read: false, write: false, account: false, keys: false, manage: false, administer: false }, &method, &path);
+            let open = allowed(May::NOTHING, &method, &path);
             assert_eq!(answer.status == 401, !open, "{method} {called}: {}", answer.status);
             if !open {
                 assert_ne!(answer.json()["error"], Value::from(0));
