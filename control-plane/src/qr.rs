@@ -241,6 +241,7 @@ fn not_found(id: &str) -> ApiError {
 fn failed(error: QrWriteError, id: &str) -> ApiError {
     match error {
         QrWriteError::NotFound => not_found(id),
+        QrWriteError::Plan(error) => error.into(),
         other => ApiError::Internal(other.into()),
     }
 }

@@ -1,8 +1,18 @@
-//! How many clicks a workspace had this month, for plans that limit them.
+//! What of a plan is used, and how each of its limits holds.
 //!
-//! Counted in ClickHouse when somebody asks and the last count is older than [`COUNT_EVERY_MS`]: a workspace that nobody
-//! looks at costs nothing, and a limit is noticed within that time. Beyond the limit links go on redirecting and clicks are
-//! stored as ever; `/stats` is closed until the month or the plan changes, and then shows everything.
+//! | limit | where it is counted | refused |
+//! | --- | --- | --- |
+//! | links, domains, members, QR codes | [`plans::check`]`(connection, workspace, limit, more, now_ms)` in the transaction that makes them | by the call |
+//! | bytes of files | `plans::allowance(connection, workspace, Limit::FileBytes, now_ms).await?.take(used, more)?`, and `used` counted after it in the same transaction: from there on the workspace is locked | by the upload |
+//! | features | [`plans::need`]`(connection, workspace, feature, now_ms)` | by the call |
+//! | calls a minute | [`crate::rate`], a number that comes with the key | 429 |
+//! | clicks a month | here | by `/stats` |
+//!
+//! What was there before the plan became smaller stays.
+//!
+//! Clicks are counted in ClickHouse when somebody asks and the last count is older than [`COUNT_EVERY_MS`]: a workspace that
+//! nobody looks at costs nothing, and a limit is noticed within that time. Beyond the limit links go on redirecting and
+//! clicks are stored as ever; `/stats` is closed until the month or the plan changes, and then shows everything.
 
 use dashmap::DashMap;
 

@@ -41,6 +41,11 @@ pub const SQLITE: &[Migration] = &[
         name: "leases",
         sql: include_str!("../sql/sqlite/0010_leases.sql"),
     },
+    Migration {
+        number: 11,
+        name: "qr_limit",
+        sql: include_str!("../sql/sqlite/0011_qr_limit.sql"),
+    },
 ];
 
 /// Migrations of PostgreSQL, in order.
@@ -79,6 +84,11 @@ pub const POSTGRES: &[Migration] = &[
         number: 10,
         name: "leases",
         sql: include_str!("../sql/postgres/0010_leases.sql"),
+    },
+    Migration {
+        number: 11,
+        name: "qr_limit",
+        sql: include_str!("../sql/postgres/0011_qr_limit.sql"),
     },
 ];
 

@@ -25,6 +25,8 @@ pub enum Limit {
     Domains,
     /// People, the first one and open invitations included.
     Members,
+    /// QR codes.
+    QrCodes,
     /// Bytes of stored files together.
     FileBytes,
 }
@@ -37,6 +39,7 @@ impl Limit {
             Self::ClicksPerMonth => "clicks a month",
             Self::Domains => "domains",
             Self::Members => "members",
+            Self::QrCodes => "QR codes",
             Self::FileBytes => "bytes of files",
         }
     }
@@ -196,6 +199,8 @@ pub struct Limits {
     pub domains: Option<i64>,
     /// See [`Limit::Members`].
     pub members: Option<i64>,
+    /// See [`Limit::QrCodes`].
+    pub qr_codes: Option<i64>,
     /// See [`Limit::FileBytes`].
     pub file_bytes: Option<i64>,
     /// What is included.
@@ -239,6 +244,7 @@ impl Plan {
                 Limit::ClicksPerMonth => self.limits.clicks,
                 Limit::Domains => self.limits.domains,
                 Limit::Members => self.limits.members,
+                Limit::QrCodes => self.limits.qr_codes,
                 Limit::FileBytes => self.limits.file_bytes,
             },
         }
@@ -346,6 +352,7 @@ mod tests {
                 clicks: None,
                 domains: None,
                 members: None,
+                qr_codes: None,
                 file_bytes: None,
                 features: Features::stored(features),
             },

@@ -51,6 +51,7 @@ impl<'r> FromRow<'r, AnyRow> for Plan {
                 clicks: row.try_get("max_clicks")?,
                 domains: row.try_get("max_domains")?,
                 members: row.try_get("max_members")?,
+                qr_codes: row.try_get("max_qr_codes")?,
                 file_bytes: row.try_get("max_file_bytes")?,
                 features: Features::stored(&features),
             },
@@ -110,7 +111,7 @@ pub async fn allowance(
     Ok(allowance)
 }
 
-/// Whether the workspace may have `more` of what `limit` counts (links, domains, members).
+/// Whether the workspace may have `more` of what `limit` counts (links, domains, members, QR codes).
 ///
 /// # Errors
 /// [`PlanError::Refused`] when that is more than the plan in force allows.
@@ -143,7 +144,7 @@ pub async fn need(
     Ok(plan.need(feature)?)
 }
 
-/// How many links, domains or members a workspace has; an invitation that is open takes a member's place.
+/// How many links, domains, members or QR codes a workspace has; an invitation that is open takes a member's place.
 ///
 /// # Errors
 /// The database's; a limit that is not counted here.
@@ -155,6 +156,7 @@ pub(crate) async fn used(
 ) -> sqlx::Result<i64> {
     let sql = match limit {
         Limit::Links => "SELECT COUNT(*) FROM links WHERE workspace_id = $1 AND kind = 0",
+        Limit::QrCodes => "SELECT COUNT(*) FROM qr_codes WHERE workspace_id = $1",
         Limit::Domains => {
             "SELECT COUNT(*) FROM domains WHERE workspace_id = $1 AND deleted_at IS NULL"
         }
@@ -228,8 +230,8 @@ pub async fn add(store: &Store, plan: &Plan) -> Result<i64, WriteError> {
         .await?;
     let query = sqlx::query_as(
         "INSERT INTO plans (name, is_free, price_monthly, price_yearly, price_lifetime, rate_per_minute, max_links, \
-         max_clicks, max_domains, max_members, max_file_bytes, features, id) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, (SELECT MAX(id) + 1 FROM plans)) RETURNING id",
+         max_clicks, max_domains, max_members, max_file_bytes, features, max_qr_codes, id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, (SELECT MAX(id) + 1 FROM plans)) RETURNING id",
     );
     let limits = &plan.limits;
     let added: sqlx::Result<(i64,)> = query
@@ -245,6 +247,7 @@ pub async fn add(store: &Store, plan: &Plan) -> Result<i64, WriteError> {
         .bind(limits.members)
         .bind(limits.file_bytes)
         .bind(limits.features.to_text())
+        .bind(limits.qr_codes)
         .fetch_one(&mut *tx)
         .await;
     let (id,) = added.map_err(name_taken)?;
@@ -262,7 +265,7 @@ pub async fn update(store: &Store, plan: &Plan) -> Result<(), WriteError> {
     let done = sqlx::query(
         "UPDATE plans SET name = $1, is_free = $2, price_monthly = $3, price_yearly = $4, price_lifetime = $5, \
          rate_per_minute = $6, max_links = $7, max_clicks = $8, max_domains = $9, max_members = $10, \
-         max_file_bytes = $11, features = $12 WHERE id = $13",
+         max_file_bytes = $11, features = $12, max_qr_codes = $13 WHERE id = $14",
     )
     .bind(plan.name.clone())
     .bind(i64::from(plan.is_free))
@@ -276,6 +279,7 @@ pub async fn update(store: &Store, plan: &Plan) -> Result<(), WriteError> {
     .bind(limits.members)
     .bind(limits.file_bytes)
     .bind(limits.features.to_text())
+    .bind(limits.qr_codes)
     .bind(plan.id)
     .execute(&mut *tx)
     .await

@@ -15,7 +15,7 @@ use crate::domain::channel::ItemKind;
 use crate::domain::color::Color;
 use crate::domain::destination::Destination;
 use crate::domain::link::{Content as LinkContent, Key};
-use crate::domain::plan::Feature;
+use crate::domain::plan::{Feature, Limit};
 use crate::domain::qr::style::{Correction, Format, Style};
 use crate::domain::qr::{Content, Kind, entry};
 use crate::store::plans::{self, PlanError};
@@ -175,7 +175,7 @@ pub enum QrWriteError {
     /// It has changed since it was read, or this change and another waited for each other: begin anew.
     #[error("the QR code has changed since")]
     Stale,
-    /// The plan does not include QR codes.
+    /// The plan does not include QR codes, or no more of them.
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// The database, or an entry that cannot be.
@@ -258,6 +258,14 @@ pub async fn insert(
 ) -> Result<i64, QrWriteError> {
     let mut write = feed::Write::begin(store).await?;
     plans::need(write.connection(), place.workspace, Feature::Qr, now_ms).await?;
+    plans::check(
+        write.connection(),
+        place.workspace,
+        Limit::QrCodes,
+        1,
+        now_ms,
+    )
+    .await?;
     let link_id = entries::reserve_ids(&mut write, 2).await?;
     let image_link_id = link_id + 1;
     let image = blobs::hold(write.connection(), drawn.image).await?;

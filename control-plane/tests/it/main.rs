@@ -19,6 +19,7 @@ mod harness;
 mod import;
 mod keys;
 mod leases;
+mod limits;
 mod link_fields;
 mod links;
 mod lists;

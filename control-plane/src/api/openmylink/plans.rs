@@ -66,6 +66,7 @@ pub(super) struct PlanLimits {
     clicks: Option<i64>,
     domains: Option<i64>,
     members: Option<i64>,
+    qrcodes: Option<i64>,
     /// Bytes of stored files.
     filebytes: Option<i64>,
     /// API calls a minute of a key without a rate of its own; 0: no limit.
@@ -96,6 +97,8 @@ pub(super) struct PlanRequest {
     domains: Option<String>,
     #[serde(deserialize_with = "text")]
     members: Option<String>,
+    #[serde(deserialize_with = "text")]
+    qrcodes: Option<String>,
     #[serde(deserialize_with = "text")]
     filebytes: Option<String>,
     /// Some of `password`, `rules`, `variants`, `clicklimit`, `deeplink`, `pixels`, `splash`, `overlay`, `qr`, `campaigns`,
@@ -150,6 +153,7 @@ pub(super) struct UsageData {
     clicks: Used,
     domains: Used,
     members: Used,
+    qrcodes: Used,
     features: Vec<&'static str>,
 }
 
@@ -189,6 +193,7 @@ pub(super) async fn add(
             clicks: None,
             domains: None,
             members: None,
+            qr_codes: None,
             file_bytes: None,
             features: Features::All,
         },
@@ -275,7 +280,7 @@ pub(super) async fn usage(State(app): State<Arc<App>>, caller: Caller) -> Reply<
     let plan = usage::plan(&app, workspace).await?;
     let mut connection = app.store.readers().acquire().await?;
     let mut counts = Vec::new();
-    for limit in [Limit::Links, Limit::Domains, Limit::Members] {
+    for limit in [Limit::Links, Limit::Domains, Limit::Members, Limit::QrCodes] {
         counts.push(plans::used(&mut connection, workspace, limit, app.clock.now_ms()).await?);
     }
     drop(connection);
@@ -291,6 +296,7 @@ pub(super) async fn usage(State(app): State<Arc<App>>, caller: Caller) -> Reply<
             links: used(plan.limits.links),
             domains: used(plan.limits.domains),
             members: used(plan.limits.members),
+            qrcodes: used(plan.limits.qr_codes),
             clicks: Used {
                 used: usage::clicks(&app, workspace).await.ok(),
                 limit: plan.limits.clicks,
@@ -323,6 +329,7 @@ fn changed(mut plan: Plan, body: &Map<String, Value>) -> Result<Plan, ApiError> 
         ("clicks", &request.clicks, &mut limits.clicks),
         ("domains", &request.domains, &mut limits.domains),
         ("members", &request.members, &mut limits.members),
+        ("qrcodes", &request.qrcodes, &mut limits.qr_codes),
         ("filebytes", &request.filebytes, &mut limits.file_bytes),
     ] {
         if let Some(value) = number(name, body, value.as_deref())? {
@@ -415,6 +422,7 @@ fn item(plan: Plan) -> PlanItem {
             clicks: limits.clicks,
             domains: limits.domains,
             members: limits.members,
+            qrcodes: limits.qr_codes,
             filebytes: limits.file_bytes,
             rate: limits.rate_per_minute,
             features: limits.features.names(),
