@@ -1,5 +1,6 @@
 //! Writes one page of each kind, as a proxy serves it, for the check in a browser (`make pages`): `pages.json` in the
-//! folder named by the argument, a list of `{name, status, csp, html, pixels}`, holes filled with a destination.
+//! folder named by the argument, a list of `{name, status, csp, html, pixels}`, holes filled with a destination. Beside them
+//! the pages that people sign in and allow apps on, see [`people`].
 
 use std::path::PathBuf;
 
@@ -12,16 +13,21 @@ use control_plane::domain::splash::Splash;
 use control_plane::render::{self, Surface};
 use serde_json::{Value, json};
 
+#[path = "pages/people.rs"]
+mod people;
+
 /// Where visitors are led.
 const DESTINATION: &str = "https://dest.test/page?a=1&amp;b=2";
 /// Its host.
 const HOST: &str = "dest.test";
 
-fn main() -> anyhow::Result<()> {
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
     let folder = std::env::args_os().nth(1).context("which folder?")?;
     let folder = PathBuf::from(folder);
     std::fs::create_dir_all(&folder)?;
-    let pages = pages()?;
+    let mut pages = pages()?;
+    pages.extend(people::pages().await?);
     std::fs::write(folder.join("pages.json"), Value::from(pages).to_string())?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 // Opens each page of pages.json (first argument: its folder) in headless Chromium, with no network at all: every request
 // is answered here. Fails when a page complains in the console, asks a host that is not configured, breaks a rule of
-// axe-core, cannot be used by the keyboard alone, or does not lead on, with and without JavaScript. Screenshots go beside
-// the file. Second argument: axe.min.js. Third: the name of the only page to check.
+// axe-core, cannot be used by the keyboard alone, or does not lead on, with and without JavaScript. Forms of the pages for
+// people are filled in and sent by the keyboard, without JavaScript too. Screenshots go beside the file. Second argument: axe.min.js. Third: the name of the only page to check.
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -105,6 +105,10 @@ async function open(page, { hold = false, scripts = true, width = 390, height = 
       });
     }
     if (url.pathname === '/favicon.ico') return reply('image/x-icon', '');
+    if (request.method === 'POST' && url.origin === new URL(tab.url).origin && resourceType === 'Document') {
+      tab.sent = { path: url.pathname, fields: Object.fromEntries(new URLSearchParams(request.postData)) };
+      return call('Fetch.fulfillRequest', { requestId, responseCode: 204 });
+    }
     if (url.host === 'dest.test' && resourceType === 'Document') {
       const top = frameId === tab.frame;
       if (top) {
@@ -176,11 +180,11 @@ async function looks(page) {
 // Tab reaches all that can be used, and it says where it is.
 async function keyboard(page) {
   const tab = await open(page, { hold: true });
-  const all = await tab.evaluate("[...document.querySelectorAll('a[href],button,input:not([type=hidden]),textarea,summary')].filter(e=>e.checkVisibility()).length");
+  const all = await tab.evaluate("[...document.querySelectorAll('a[href],button,input:not([type=hidden]),select,textarea,summary')].filter(e=>e.checkVisibility()).length");
   const reached = new Set();
   for (let n = 0; n < all + 4; n++) {
     await tab.press('Tab', 9);
-    const at = await tab.evaluate("(()=>{const e=document.activeElement;if(!e||!e.matches('a[href],button,input,textarea,summary'))return null;const s=getComputedStyle(e);return [[...document.querySelectorAll('*')].indexOf(e),s.outlineStyle!=='none']})()");
+    const at = await tab.evaluate("(()=>{const e=document.activeElement;if(!e||!e.matches('a[href],button,input,select,textarea,summary'))return null;const s=getComputedStyle(e);return [[...document.querySelectorAll('*')].indexOf(e),s.outlineStyle!=='none']})()");
     if (at) {
       reached.add(at[0]);
       if (!at[1]) problem(page, 'focus is not seen');
@@ -205,6 +209,47 @@ async function keyboard(page) {
   await tab.close();
 }
 
+// What is typed into the form of each page for people, in the order of Tab, and where it must go.
+const FORMS = {
+  'people-sign-in': { path: '/login', fields: { login: 'ana', password: 'Secret 1' } },
+  'people-sign-in-wrong': { path: '/login', fields: { login: 'ana', password: 'another' } },
+  'people-sign-in-for-app': { path: '/login', fields: { login: 'ana', password: 'secret' }, hidden: ['request'] },
+  'people-signed-in': { path: '/logout', fields: {} },
+  'people-one-time': { path: /^\/login\/./, fields: {} },
+  'people-invited': { path: /^\/invitation\/./, fields: { username: 'bo', password: 'secret' } },
+  'people-invited-account': { path: /^\/invitation\/./, fields: { password: 'secret' } },
+  'people-consent': { path: '/oauth/authorize', fields: { workspace: null, decision: 'allow' }, hidden: ['request'] },
+};
+
+// A form is filled in and sent by Tab, letters and Enter alone, with and without JavaScript.
+async function forms(page) {
+  const form = FORMS[page.name];
+  if (!form) return;
+  for (const decision of form.fields.decision ? ['allow', 'deny'] : [undefined]) {
+    for (const scripts of [true, false]) {
+      const tab = await open(page, { hold: true, scripts });
+      for (const [name, text] of Object.entries(form.fields)) {
+        await tab.press('Tab', 9);
+        if (name === 'decision') continue;
+        if (scripts && (await tab.evaluate('document.activeElement.name')) !== name) problem(page, `Tab does not reach ${name} in its turn`);
+        for (const letter of text ?? '') await tab.press(letter, letter.toUpperCase().charCodeAt(0), letter);
+      }
+      if (decision === 'deny' || Object.keys(form.fields).length === 0) await tab.press('Tab', 9);
+      await tab.press('Enter', 13, '\r');
+      await eventually(`the form is sent, scripts ${scripts}`, () => tab.sent);
+      const { path, fields } = tab.sent;
+      if (!(form.path.test?.(path) ?? form.path === path)) problem(page, `the form goes to ${path}`);
+      const wanted = { ...form.fields, ...(decision && { decision }) };
+      for (const [name, text] of Object.entries(wanted)) {
+        if (text === null ? !fields[name] : fields[name] !== text) problem(page, `sends ${name}=${fields[name]}`);
+      }
+      for (const name of ['form', ...(form.hidden ?? [])]) if (!fields[name]) problem(page, `sends no ${name}`);
+      for (const complaint of tab.complaints) problem(page, `form: console: ${complaint}`);
+      await tab.close();
+    }
+  }
+}
+
 // With and without JavaScript the destination is reached, unless the page waits or frames it.
 async function leads(page) {
   const goes = page.name.startsWith('pixel-') || page.name === 'splash-custom';
@@ -225,7 +270,7 @@ async function leads(page) {
 
 try {
   for (const page of pages) {
-    for (const check of [looks, keyboard, leads]) {
+    for (const check of [looks, keyboard, leads, forms]) {
       if (check === keyboard && page.name.startsWith('pixel-')) continue;
       await check(page).catch((error) => problem(page, `${check.name}: ${error.message}`));
     }
@@ -236,6 +281,6 @@ try {
   rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
 }
 for (const text of problems) console.error(text);
-const failed = problems.length > 0 || (!only && pages.length < 20);
+const failed = problems.length > 0 || (!only && pages.length < 30);
 console.error(failed ? `pages: ${problems.length} problems in ${pages.length} pages` : `pages: ${pages.length} pages are fine, screenshots in ${folder}`);
 process.exit(failed ? 1 : 0);
