@@ -51,29 +51,6 @@ pub(crate) async fn sign_in(
 ) -> Result<i64, SignInError> {
     let now_ms = app.clock.now_ms();
     let login = login.trim();
-    // Accounts that do not exist are counted alike, or the count would tell.
-    let digest = key::hash(&login.to_lowercase());
-    let account = digest
-        .iter()
-        .take(8)
-        .fold(0, |n, b| (n << 8) | u64::from(*b));
-    let windows = [
-        (Who::address(ip), PER_ADDRESS),
-        (Who::Account(account), PER_ACCOUNT),
-    ];
-    // Counted before the check: many at once get no more tries than one after the other.
-    for (place, (who, limit)) in windows.into_iter().enumerate() {
-        let verdict = app.attempts.0.count(who, limit, now_ms);
-        if !verdict.allowed {
-            for (who, _) in windows.into_iter().take(place) {
-                app.attempts.0.give_back(who);
-            }
-            metrics::sign_in("limited");
-            return Err(SignInError::TooMany(
-                (verdict.reset - now_ms.div_euclid(1000)).max(1),
-            ));
-        }
-    }
     let found = if login.contains('\0') {
         None
     } else {
@@ -81,6 +58,26 @@ pub(crate) async fn sign_in(
         found.map_err(anyhow::Error::new)?
     };
     let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), hash));
+    // By what was typed, so that accounts that do not exist are counted alike, or the count would tell; and by the account,
+    // which can be tried by its name and by its address.
+    let mut windows = vec![
+        (Who::address(ip), PER_ADDRESS),
+        (counted("name", &login.to_lowercase()), PER_ACCOUNT),
+    ];
+    windows.extend(user.map(|user| (counted("user", &user.to_string()), PER_ACCOUNT)));
+    // Counted before the check: many at once get no more tries than one after the other.
+    for (place, (who, limit)) in windows.iter().copied().enumerate() {
+        let verdict = app.attempts.0.count(who, limit, now_ms);
+        if !verdict.allowed {
+            for (who, _) in windows.iter().take(place) {
+                app.attempts.0.give_back(*who);
+            }
+            metrics::sign_in("limited");
+            return Err(SignInError::TooMany(
+                (verdict.reset - now_ms.div_euclid(1000)).max(1),
+            ));
+        }
+    }
     let right = app.passwords.verify(password, hash).await?;
     match user.filter(|_| right) {
         Some(user) => {
@@ -95,4 +92,10 @@ pub(crate) async fn sign_in(
             Err(SignInError::Wrong)
         }
     }
+}
+
+fn counted(what: &str, value: &str) -> Who {
+    let digest = key::hash(&format!("{what} {value}"));
+    let first = digest.iter().take(8);
+    Who::Account(first.fold(0, |n, b| (n << 8) | u64::from(*b)))
 }

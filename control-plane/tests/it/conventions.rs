@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::{ADMIN_KEY, Answer, TestApp, on_both_engines};
+use crate::oauth::Browser;
 
 /// Head of a call with the first key.
 fn head(method: &str, path: &str, more: &str) -> String {
@@ -314,6 +315,54 @@ impl std::io::Write for Log {
     }
 }
 
+/// Has people sign in and apps get tokens, in all ways there are; everything secret that was used for it.
+async fn secrets_of_people(app: &TestApp) -> Vec<(&'static str, String)> {
+    let (right, wrong) = ("a-right-password-7", "a-wrong-password-7");
+    let body = json!({"username": "ana", "email": "ana@e.test", "password": right});
+    let made = app.post("/api/user/add", body).await.ok();
+    let mut browser = Browser::new(app);
+    browser.sign_in("ana", wrong).await;
+    assert_eq!(browser.sign_in("ana", right).await.status, 303);
+    let id = made["data"]["id"].clone();
+    let link = app.get(&format!("/api/user/login/{id}")).await.ok();
+    let invitation = json!({"email": "bo@e.test", "role": "viewer"});
+    let invitation = app.post("/api/member/invite", invitation).await.ok();
+    let mut secrets = vec![
+        ("password", right.to_owned()),
+        ("wrong password", wrong.to_owned()),
+    ];
+    for (what, reply) in [("one-time URL", &link), ("invitation", &invitation)] {
+        let url = reply["url"].as_str().expect("a URL");
+        let path = url.strip_prefix("http://api.test").expect("here");
+        browser.get(path).await;
+        browser.post(path, &[("password", wrong)]).await;
+        let token = path.rsplit('/').next().expect("a token");
+        secrets.push((what, token.to_owned()));
+    }
+    secrets.extend(
+        browser
+            .cookies
+            .into_values()
+            .map(|cookie| ("cookie", cookie)),
+    );
+    let app_made = json!({"name": "logged"});
+    let client = app.post("/api/oauth/client/add", app_made).await.ok();
+    let text = |json: &Value, name: &str| json[name].as_str().expect("text").to_owned();
+    let (name, secret) = (text(&client, "client_id"), text(&client, "client_secret"));
+    let form = format!("grant_type=client_credentials&client_id={name}&client_secret={secret}");
+    let tokens = app.call(Method::POST, "/api/oauth/token", &[], form).await;
+    let access = text(&tokens.json(), "access_token");
+    app.with_key(&access, Method::GET, "/api/account", None)
+        .await
+        .ok();
+    secrets.extend([
+        ("first key", text(&made, "key")),
+        ("client secret", secret),
+        ("access token", access),
+    ]);
+    secrets
+}
+
 #[tokio::test]
 async fn keys_are_in_no_log() {
     let log = Log::default();
@@ -339,9 +388,13 @@ async fn keys_are_in_no_log() {
             .await;
         }
     }
+    let secrets = secrets_of_people(&app).await;
     let text = String::from_utf8_lossy(&log.0.lock().expect("no panic")).into_owned();
     assert!(text.contains("answered"), "calls are logged at all");
     for secret in [good.as_str(), bad, ADMIN_KEY] {
         assert!(!text.contains(secret));
+    }
+    for (what, secret) in secrets {
+        assert!(secret.len() > 8 && !text.contains(&secret), "{what}");
     }
 }

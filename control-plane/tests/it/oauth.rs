@@ -649,6 +649,13 @@ on_both_engines! {
         assert_eq!(browser.post("/login", &[("login", "nobody"), ("password", "x")]).await.status, 429);
         app.config.clock.advance_ms(15 * 60_000);
         assert_eq!(browser.post("/login", &[("login", "ana"), ("password", "correct horse")]).await.status, 303);
+        browser.get("/login").await;
+        // An account's name and its address are one account.
+        for n in 0..10 {
+            let login = if n % 2 == 0 { "ana" } else { "ana@e.test" };
+            assert_eq!(browser.post("/login", &[("login", login), ("password", "wrong horse")]).await.status, 401);
+        }
+        assert_eq!(browser.post("/login", &[("login", "ana@e.test"), ("password", "correct horse")]).await.status, 429);
     }
 
     async fn a_one_time_url_signs_in_once_within_the_hour(app) {
