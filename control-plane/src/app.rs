@@ -25,6 +25,7 @@ use crate::passwords::Passwords;
 use crate::rate::RateLimiter;
 use crate::sign_in::Attempts;
 use crate::stats::Stats;
+use crate::storage::Storage;
 use crate::store::domains::Domain;
 use crate::store::{Engine, Store, blobs, bootstrap, keys, oauth, pages, salts};
 use crate::usage::Usage;
@@ -44,6 +45,9 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// Images drawn at the same time: 30 MB each at most, and a core's work.
 const DRAWING: usize = 4;
+
+/// Uploads at the same time: each may hold a part of 8 MiB on its way into a bucket.
+const UPLOADS: usize = 32;
 
 /// What handlers share.
 #[derive(Debug)]
@@ -68,6 +72,10 @@ pub struct App {
     pub fetcher: Fetcher,
     /// Turns at drawing images, which take memory and time.
     pub(crate) drawing: Semaphore,
+    /// Where files lie.
+    pub(crate) storage: Storage,
+    /// Turns at uploading.
+    pub(crate) uploads: Semaphore,
     /// Calls a minute.
     pub(crate) limiter: RateLimiter,
     /// Proofs of domains.
@@ -155,6 +163,8 @@ pub async fn start(
         own_address: OwnAddress::new(config.proxy_addr, &config.public_url),
         fetcher: Fetcher::new(config.fetch_allow.clone())?,
         drawing: Semaphore::new(DRAWING),
+        storage: Storage::open(&config.files.place, store.clone(), clock.clone())?,
+        uploads: Semaphore::new(UPLOADS),
         limiter: RateLimiter::default(),
         ownership: Ownership::new(config.txt.clone()),
         attempts: Attempts::default(),
@@ -272,7 +282,9 @@ async fn sweep_once(app: &App) -> anyhow::Result<u64> {
     // All at once: nothing but a token's own time keeps it.
     let tokens = oauth::clean(&app.store, app.clock.now_ms()).await?;
     metrics::swept("token", tokens);
-    Ok(blobs + pages)
+    let files = app.storage.sweep().await?;
+    metrics::swept("file", files);
+    Ok(blobs + pages + files)
 }
 
 /// Hears of changes that other control planes commit. PostgreSQL tells a listener only after the commit.

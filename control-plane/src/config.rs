@@ -1,10 +1,12 @@
 //! The control plane's settings.
 
+mod files;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use schemas::names::files;
+use schemas::names;
 use schemas::settings::{Secret, Settings};
 use url::Url;
 
@@ -12,6 +14,8 @@ use crate::clock::Clock;
 use crate::dns::Txt;
 use crate::domain::salt::Period;
 use crate::store;
+
+pub use self::files::{FilesConfig, FilesPlace};
 
 /// Shortest administrator's key and feed token that are accepted from the environment, in characters.
 const MIN_SECRET: usize = 16;
@@ -48,6 +52,8 @@ pub struct Config {
     pub feed_token: Option<Secret>,
     /// Whether a new domain must be proved to be its workspace's.
     pub domain_check: DomainCheck,
+    /// Where files lie.
+    pub files: FilesConfig,
     /// Where proofs are looked up.
     pub txt: Txt,
     /// The time of day.
@@ -99,7 +105,7 @@ impl Config {
             "http:// or https://, a host, and perhaps a port, nothing else",
             public_url_of,
         );
-        let sqlite = store::sqlite_url(&data_dir.join(files::SQLITE));
+        let sqlite = store::sqlite_url(&data_dir.join(names::files::SQLITE));
         let database_url = match settings.text("SIGNPOST_DATABASE_URL").map(str::to_owned) {
             None => sqlite,
             Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
@@ -154,6 +160,7 @@ impl Config {
             ),
             unique_period: settings.parsed("SIGNPOST_UNIQUE_PERIOD", Period::Month, "day or month"),
             domain_check: settings.parsed("SIGNPOST_DOMAIN_CHECK", DomainCheck::Txt, "txt or off"),
+            files: FilesConfig::from_settings(settings, &data_dir),
             txt: Txt::default(),
             trusted_proxies: networks(settings, "SIGNPOST_TRUSTED_PROXIES"),
             fetch_allow: networks(settings, "SIGNPOST_FETCH_ALLOW"),
@@ -254,8 +261,8 @@ mod tests {
             ("SIGNPOST_FEED_TOKEN", "hunter22 hunter22 hunter22"),
         ]);
         let _ = Config::from_settings(&mut settings);
-        let errors = settings.check().expect_err("twelve mistakes");
-        assert_eq!(errors.0.len(), 12, "{errors}");
+        let errors = settings.check().expect_err("thirteen mistakes");
+        assert_eq!(errors.0.len(), 13, "{errors}");
         assert!(!errors.to_string().contains("hunter22"), "{errors}");
     }
 }

@@ -11,6 +11,7 @@ pub mod date;
 pub mod destination;
 pub mod domain_name;
 pub mod field;
+pub mod file;
 pub mod folder;
 pub mod framing;
 pub mod import;

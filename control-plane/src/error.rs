@@ -7,6 +7,7 @@ use crate::domain::key::Scope;
 use crate::domain::plan::PlanRefusal;
 use crate::domain::role::Role;
 use crate::stats::StatsError;
+use crate::storage::StorageError;
 use crate::store::plans::PlanError;
 
 /// Why a call failed. What [`Self::Internal`] holds is logged and never sent.
@@ -71,6 +72,9 @@ pub enum ApiError {
     /// Statistics cannot be had, or were asked for wrongly.
     #[error("{0}")]
     Stats(#[from] StatsError),
+    /// Bytes cannot be stored or read.
+    #[error("{0}")]
+    Storage(StorageError),
     /// Ours.
     #[error("internal error")]
     Internal(#[from] anyhow::Error),

@@ -255,7 +255,11 @@ async fn prepare(
 }
 
 /// The live domain of this text that the workspace may use; `None` for the default one.
-async fn usable_domain(app: &App, workspace: i64, text: &str) -> Result<Option<Domain>, ApiError> {
+pub(crate) async fn usable_domain(
+    app: &App,
+    workspace: i64,
+    text: &str,
+) -> Result<Option<Domain>, ApiError> {
     let refuse = || {
         let shown: String = text.chars().take(80).collect();
         ApiError::field(

@@ -26,6 +26,9 @@ const VISITOR_FORMS: &str = "control_plane_visitor_forms_total";
 const SWEPT: &str = "control_plane_swept_total";
 const SIGN_INS: &str = "control_plane_sign_ins_total";
 const COUNTS_MISSING: &str = "control_plane_lists_without_counts_total";
+const STORED_FILES: &str = "control_plane_stored_files_total";
+const STORED_BYTES: &str = "control_plane_stored_bytes_total";
+const STORAGE_FAILED: &str = "control_plane_storage_failed_total";
 const DOMAIN_LOOKS: &str = "control_plane_domain_looks_total";
 
 /// Describes all of them to the recorder; once, at start.
@@ -94,11 +97,17 @@ pub(crate) fn describe() {
     );
     describe_counter!(
         SWEPT,
-        "Rows deleted because nothing used them any more, by what: blob, page or token"
+        "Rows deleted because nothing used them any more, by what: blob, page, token or file"
     );
     describe_counter!(
         SIGN_INS,
         "Sign-ins with a password, by outcome: done, wrong, or limited when there were too many wrong ones"
+    );
+    describe_counter!(STORED_FILES, "Uploads that were stored");
+    describe_counter!(STORED_BYTES, Unit::Bytes, "Bytes of them");
+    describe_counter!(
+        STORAGE_FAILED,
+        "Uploads that could not be stored, by reason: full, read_only, missing, failed; and delete, when the sweep failed"
     );
     describe_counter!(
         DOMAIN_LOOKS,
@@ -173,6 +182,17 @@ pub(crate) fn swept(what: &'static str, rows: u64) {
 /// Somebody tried to sign in.
 pub(crate) fn sign_in(outcome: &'static str) {
     counter!(SIGN_INS, "outcome" => outcome).increment(1);
+}
+
+/// An upload was stored.
+pub(crate) fn stored(bytes: u64) {
+    counter!(STORED_FILES).increment(1);
+    counter!(STORED_BYTES).increment(bytes);
+}
+
+/// The file storage failed.
+pub(crate) fn storage_failed(reason: &'static str) {
+    counter!(STORAGE_FAILED, "reason" => reason).increment(1);
 }
 
 /// One proxy follows the feed for as long as this lives.

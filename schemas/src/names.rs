@@ -15,6 +15,8 @@ pub mod files {
     pub const SNAPSHOT: &str = "links";
     /// Folder of the proxy's copies of blobs.
     pub const BLOBS: &str = "blobs";
+    /// Default folder of uploaded files.
+    pub const UPLOADS: &str = "uploads";
     /// Folder of the embedded ClickHouse engine.
     pub const CLICKHOUSE: &str = "clickhouse";
     /// Token of the feed, made by the control plane, mode 0600.

@@ -37,6 +37,11 @@ pub const SQLITE: &[Migration] = &[
         sql: include_str!("../sql/sqlite/0006_users.sql"),
     },
     Migration {
+        number: 7,
+        name: "files",
+        sql: include_str!("../sql/sqlite/0007_files.sql"),
+    },
+    Migration {
         number: 10,
         name: "leases",
         sql: include_str!("../sql/sqlite/0010_leases.sql"),
@@ -79,6 +84,11 @@ pub const POSTGRES: &[Migration] = &[
         number: 6,
         name: "users",
         sql: include_str!("../sql/postgres/0006_users.sql"),
+    },
+    Migration {
+        number: 7,
+        name: "files",
+        sql: include_str!("../sql/postgres/0007_files.sql"),
     },
     Migration {
         number: 10,

@@ -18,12 +18,18 @@
 //!   (see [`crate::domain::qr::style`]), light codes on dark ground too. A logo is fetched once, when it is set.
 //!   `image_url` holds a token and is served by the visitors' address; any format can be had with a key at
 //!   `/dashboard/qrcodes/:id/download/png|svg|webp` on the API address.
+//! - Files: `file` may stand anywhere in a form. `PATCH /file/:id` also takes password, expiry and maxdownloads, an empty one
+//!   takes it away; custom and domain are refused, since the address stays. Bytes that do not fit are HTTP 413, a storage
+//!   that does not work is HTTP 503 with error 503. A request for the end of a file that has begun before (`Range`) is no
+//!   other download; with `maxdownloads` only when `If-Range` names its entity tag, which is shown to who downloads it.
+//!   Everyone who is sent bytes takes one of `maxdownloads`, programs too; unfurlers are sent a preview and no bytes.
 //! - `limit` beyond 500 is an error, not silently less; a page past the end is empty.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{delete, get, post, put};
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{delete, get, patch, post, put};
 
 use crate::app::App;
 
@@ -34,6 +40,7 @@ mod campaigns;
 mod channels;
 mod domains;
 mod export;
+mod files;
 mod folders;
 mod import;
 mod keys;
@@ -108,6 +115,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/api/qr/{id}/stats", get(qr::stats))
         .route("/dashboard/qrcodes/{id}/download/{format}", get(qr::image))
         .merge(surfaces())
+        .merge(stored())
         .route("/api/openapi.json", get(openapi::document))
         .route("/api/docs", get(openapi::page))
         .route("/avatars/{name}", get(account::avatar))
@@ -156,6 +164,17 @@ fn groups() -> Router<Arc<App>> {
         .route("/api/domain/{id}/check", post(domains::check))
         .route("/api/domain/{id}/update", put(domains::update))
         .route("/api/domain/{id}/delete", delete(domains::delete))
+}
+
+/// Files. Their bodies have bounds and deadlines of their own.
+fn stored() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/files", get(files::list))
+        .route("/api/files/upload/{filename}", post(files::upload_raw))
+        .route("/api/file/upload", post(files::upload))
+        .route("/api/file/{id}", patch(files::replace))
+        .route("/api/file/{id}/delete", delete(files::delete))
+        .layer(DefaultBodyLimit::disable())
 }
 
 /// What links show before or over their destination.

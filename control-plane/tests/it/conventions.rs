@@ -271,13 +271,13 @@ on_both_engines! {
             for (method, operation) in methods.as_object().expect("methods") {
                 calls += 1;
                 let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("method");
-                let path = path.replace("{id}", "999999").replace("{planid}", "999999").replace("{userid}", "999999").replace("{message}", "999999").replace("{format}", "png");
+                let path = path.replace("{id}", "999999").replace("{planid}", "999999").replace("{userid}", "999999").replace("{message}", "999999").replace("{format}", "png").replace("{filename}", "empty.txt");
                 let answer = app.with_key(ADMIN_KEY, method, &path, None).await;
                 assert_eq!(answer.status, 200, "{path}: {answer:?}");
                 assert!(operation["responses"]["200"].is_object(), "{path}");
             }
         }
-        assert_eq!(calls, 94);
+        assert_eq!(calls, 99);
         insta::assert_json_snapshot!("openapi", json);
         let page = app.call(Method::GET, "/api/docs", &[], "").await;
         assert!(page.header("content-type").starts_with("text/html"));

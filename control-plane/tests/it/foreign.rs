@@ -48,10 +48,10 @@ async fn send(app: &TestApp, key: &str, method: Method, path: &str, body: &Value
         Value::String(text) => text.clone(),
         json => json.to_string(),
     };
-    let kind = if body.is_string() {
-        "text/csv"
-    } else {
-        "application/json"
+    let kind = match body {
+        Value::String(text) if text.starts_with("--form") => "multipart/form-data; boundary=form",
+        Value::String(_) => "text/csv",
+        _ => "application/json",
     };
     let headers = [("authorization", bearer.as_str()), ("content-type", kind)];
     app.call(method, path, &headers, text).await
@@ -110,6 +110,9 @@ impl Victim {
         let call = async |method: Method, path: String, body: Value| {
             send(app, &key, method, &path, &body).await.ok()
         };
+        let file = format!("/api/files/upload/{}.txt", name("file"));
+        let file = call(Method::POST, file, json!(format!("{MARK} in a file"))).await;
+        ids.insert("file", file["id"].to_string());
         let public =
             json!({"name": name("public"), "redirect_uris": [oauth::CALLBACK], "public": true});
         let public = call(Method::POST, "/api/oauth/client/add".to_owned(), public).await;

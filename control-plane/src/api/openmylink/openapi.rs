@@ -10,7 +10,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    account, apps, bulk, campaigns, channels, domains, export, folders, import, keys, links,
+    account, apps, bulk, campaigns, channels, domains, export, files, folders, import, keys, links,
     members, oauth, overlays, pixels, plans, qr, single, splashes, stats, tags, users,
 };
 
@@ -102,6 +102,11 @@ use super::{
         qr::delete,
         qr::stats,
         qr::image,
+        files::list,
+        files::upload_raw,
+        files::upload,
+        files::replace,
+        files::delete,
         pixels::list,
         pixels::add,
         pixels::update,

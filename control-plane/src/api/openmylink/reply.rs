@@ -69,6 +69,7 @@ impl ApiError {
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, 1),
             Self::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, 429),
             Self::Stats(StatsError::Unavailable(_)) => (StatusCode::SERVICE_UNAVAILABLE, 503),
+            Self::Storage(_) => (StatusCode::SERVICE_UNAVAILABLE, 503),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, 500),
         }
     }
@@ -79,6 +80,11 @@ impl ApiError {
             Self::Internal(error) => {
                 tracing::error!(error = format!("{error:#}"), "a call failed");
                 self.to_string()
+            }
+            Self::Storage(error) => {
+                let why = std::error::Error::source(error).map(|why| format!("{why:#}"));
+                tracing::warn!(%error, why, "files cannot be stored or read");
+                error.to_string()
             }
             Self::Stats(StatsError::Unavailable(why)) => {
                 tracing::warn!(why, "no statistics");
@@ -124,6 +130,18 @@ impl Paging {
             nextpage: if page < maxpage { page + 1 } else { page },
             maxpage,
         }
+    }
+}
+
+impl Paging {
+    /// The page after it, if there is one.
+    pub(crate) fn next(&self) -> Option<i64> {
+        Some(self.nextpage).filter(|next| *next != self.currentpage)
+    }
+
+    /// Number of pages.
+    pub(crate) fn maxpage(&self) -> i64 {
+        self.maxpage
     }
 }
 

@@ -153,6 +153,12 @@ impl Query {
             .filter(|value| !value.is_empty())
     }
 
+    /// The value of `name` as it is, space around it and all.
+    pub(crate) fn raw(&self, name: &str) -> Option<&str> {
+        let last = self.0.iter().rev().find(|(n, _)| n == name);
+        last.map(|(_, value)| value.as_str())
+    }
+
     /// A whole number within `min..=max`.
     pub(crate) fn number(
         &self,

@@ -71,6 +71,7 @@ fn own(route: &'static str, query: &str, body: Value) -> Call {
 pub(super) fn calls(ids: &Ids) -> Vec<Call> {
     let mut all = account(ids);
     all.extend(links(ids));
+    all.extend(files(ids));
     all.extend(groups(ids));
     all.extend(surfaces(ids));
     all.extend(people(ids));
@@ -89,6 +90,19 @@ fn account(ids: &Ids) -> Vec<Call> {
         own("POST /api/keys", "", json!({"name": "another"})),
         names("POST /api/key/{id}/rotate", &[key], json!(null)),
         names("DELETE /api/key/{id}/delete", &[key], json!(null)),
+    ]
+}
+
+fn files(ids: &Ids) -> Vec<Call> {
+    let file = ids.of("file");
+    let form = "--form\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nbytes\r\n--form--\r\n";
+    vec![
+        own("GET /api/files", "", json!(null)),
+        own("GET /api/files", &format!("?name={MARK}"), json!(null)),
+        own("POST /api/files/upload/{filename}", "a.txt", json!("bytes")),
+        own("POST /api/file/upload", "", json!(form)),
+        names("PATCH /api/file/{id}", &[file], json!(form)),
+        names("DELETE /api/file/{id}/delete", &[file], json!(null)),
     ]
 }
 
