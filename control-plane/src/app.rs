@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::domain::destination::OwnAddress;
 use crate::fetch::Fetcher;
+use crate::looks::{self, Looks};
 use crate::ownership::{self, Ownership};
 use crate::passwords::Passwords;
 use crate::rate::RateLimiter;
@@ -27,9 +28,10 @@ use crate::sign_in::Attempts;
 use crate::stats::Stats;
 use crate::storage::Storage;
 use crate::store::domains::Domain;
-use crate::store::{Engine, Store, blobs, bootstrap, keys, oauth, pages, salts};
+use crate::store::guard::Guard;
+use crate::store::{Engine, Store, blobs, bootstrap, keys, oauth, pages, quarantine, salts};
 use crate::usage::Usage;
-use crate::{metrics, router, server};
+use crate::{blocklist, metrics, router, server};
 
 /// Time between looks whether salts must change: far shorter than a salt is made ahead.
 const SALTS_EVERY: Duration = Duration::from_secs(60);
@@ -48,6 +50,9 @@ const DRAWING: usize = 4;
 
 /// Uploads at the same time: each may hold a part of 8 MiB on its way into a bucket.
 const UPLOADS: usize = 32;
+
+/// Milliseconds of a day.
+const DAY_MS: i64 = 24 * 3_600_000;
 
 /// What handlers share.
 #[derive(Debug)]
@@ -70,6 +75,8 @@ pub struct App {
     pub(crate) own_address: OwnAddress,
     /// The way out to what owners name by URL.
     pub fetcher: Fetcher,
+    /// What is to be asked of destinations.
+    pub(crate) looks: Looks,
     /// Turns at drawing images, which take memory and time.
     pub(crate) drawing: Semaphore,
     /// Where files lie.
@@ -143,8 +150,11 @@ pub async fn start(
 ) -> anyhow::Result<Running> {
     health.not_ready("database", "is being opened");
     let data_dir = DataDir::open(&config.data_dir)?;
-    let store = Store::open(&config.database_url.0).await?;
     let clock = config.clock.clone();
+    let rules = blocklist::read(config.blocklist.as_deref())?;
+    let quarantine_ms = i64::from(config.slug_quarantine_days) * DAY_MS;
+    let guard = Guard::new(rules, quarantine_ms, clock.clone());
+    let store = Store::open(&config.database_url.0).await?.guarded(guard);
     let (host, base_url) = public_place(&config)?;
     let wanted = bootstrap::Wanted {
         host: &host,
@@ -157,7 +167,9 @@ pub async fn start(
         .await
         .with_context(|| format!("cannot listen on SIGNPOST_API_ADDR={}", config.api_addr))?;
     let api_addr = listener.local_addr()?;
+    let (looks, titles) = Looks::new();
     let app = Arc::new(App {
+        looks,
         stats: Stats::new(&config)?,
         feed_token: data_dir.feed_token(config.feed_token.as_ref())?,
         own_address: OwnAddress::new(config.proxy_addr, &config.public_url),
@@ -187,6 +199,12 @@ pub async fn start(
         tokio::spawn(until(shutdown.clone(), rotate_salts(app.clone()))),
         tokio::spawn(until(shutdown.clone(), probe(app.clone(), health))),
         tokio::spawn(until(shutdown.clone(), sweep(app.clone()))),
+        tokio::spawn(until(shutdown.clone(), blocklist::keep(app.clone()))),
+        tokio::spawn(until(
+            shutdown.clone(),
+            looks::look_for_titles(app.clone(), titles),
+        )),
+        tokio::spawn(until(shutdown.clone(), looks::look_at_frames(app.clone()))),
         tokio::spawn(until(
             shutdown.clone(),
             ownership::keep_looking(app.clone()),
@@ -284,7 +302,9 @@ async fn sweep_once(app: &App) -> anyhow::Result<u64> {
     metrics::swept("token", tokens);
     let files = app.storage.sweep().await?;
     metrics::swept("file", files);
-    Ok(blobs + pages + files)
+    let slugs = quarantine::purge(&app.store, app.clock.now_ms()).await?;
+    metrics::swept("slug", slugs);
+    Ok(blobs + pages + files + slugs)
 }
 
 /// Hears of changes that other control planes commit. PostgreSQL tells a listener only after the commit.

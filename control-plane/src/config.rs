@@ -20,6 +20,9 @@ pub use self::files::{FilesConfig, FilesPlace};
 /// Shortest administrator's key and feed token that are accepted from the environment, in characters.
 const MIN_SECRET: usize = 16;
 
+/// Longest quarantine of a slug in days: a hundred years.
+const MAX_QUARANTINE_DAYS: u64 = 36_500;
+
 /// Everything the control plane needs to know before it starts.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -50,6 +53,12 @@ pub struct Config {
     pub admin_key: Option<Secret>,
     /// Token of the feed; `None`: from `<data-dir>/feed.token`, made when absent.
     pub feed_token: Option<Secret>,
+    /// File with hosts and URLs nothing may lead to; `None`: everything may be led to.
+    pub blocklist: Option<PathBuf>,
+    /// Days for which a slug that was given up goes to nobody else; 0: none.
+    pub slug_quarantine_days: u32,
+    /// Whether destinations are asked for their title and whether they let themselves be framed.
+    pub ask_destinations: bool,
     /// Whether a new domain must be proved to be its workspace's.
     pub domain_check: DomainCheck,
     /// Where files lie.
@@ -159,6 +168,14 @@ impl Config {
                 address,
             ),
             unique_period: settings.parsed("SIGNPOST_UNIQUE_PERIOD", Period::Month, "day or month"),
+            blocklist: settings.text("SIGNPOST_BLOCKLIST").map(PathBuf::from),
+            slug_quarantine_days: u32::try_from(settings.number(
+                "SIGNPOST_SLUG_QUARANTINE_DAYS",
+                30,
+                0..=MAX_QUARANTINE_DAYS,
+            ))
+            .unwrap_or(30),
+            ask_destinations: settings.switch("SIGNPOST_ASK_DESTINATIONS", true),
             domain_check: settings.parsed("SIGNPOST_DOMAIN_CHECK", DomainCheck::Txt, "txt or off"),
             files: FilesConfig::from_settings(settings, &data_dir),
             txt: Txt::default(),
@@ -255,14 +272,16 @@ mod tests {
             ("SIGNPOST_CLICKHOUSE_URL", "tcp://u:hunter22@h"),
             ("SIGNPOST_UNIQUE_PERIOD", "year"),
             ("SIGNPOST_DOMAIN_CHECK", "dns"),
+            ("SIGNPOST_SLUG_QUARANTINE_DAYS", "-1"),
+            ("SIGNPOST_ASK_DESTINATIONS", "perhaps"),
             ("SIGNPOST_TRUSTED_PROXIES", "10.0.0.0/99"),
             ("SIGNPOST_FETCH_ALLOW", "10.0.0"),
             ("SIGNPOST_ADMIN_KEY", "hunter22"),
             ("SIGNPOST_FEED_TOKEN", "hunter22 hunter22 hunter22"),
         ]);
         let _ = Config::from_settings(&mut settings);
-        let errors = settings.check().expect_err("thirteen mistakes");
-        assert_eq!(errors.0.len(), 13, "{errors}");
+        let errors = settings.check().expect_err("fifteen mistakes");
+        assert_eq!(errors.0.len(), 15, "{errors}");
         assert!(!errors.to_string().contains("hunter22"), "{errors}");
     }
 }

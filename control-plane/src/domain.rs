@@ -3,6 +3,7 @@
 pub mod alias;
 pub mod app_link;
 pub mod apps;
+pub mod blocklist;
 pub mod campaign;
 pub mod channel;
 pub mod color;
@@ -21,6 +22,7 @@ pub mod link;
 pub mod oauth;
 pub mod overlay;
 pub mod page;
+pub mod page_title;
 pub mod password;
 pub mod pixel;
 pub mod plan;

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::config::DomainCheck;
+use crate::destinations::Checks;
 use crate::domain::destination::Destination;
 use crate::domain::domain_name::{self, DomainName};
 use crate::domain::field::FieldError;
@@ -112,19 +113,10 @@ async fn checked(app: &App, redirects: &Redirects, own: Option<&str>) -> Result<
         all.iter()
             .filter_map(|(field, url)| Some((*field, url.as_ref()?.as_ref()?)))
     };
-    let hosts: Vec<String> = set().filter_map(|(_, url)| url.host()).collect();
-    let known = domains::known(&app.store, &hosts).await?;
+    let hosts = set().filter_map(|(_, url)| url.host()).collect();
+    let checks = Checks::of(app, hosts).await?.with(own);
     for (field, url) in set() {
-        let ours = url.is_address_of(&app.own_address)
-            || url
-                .host()
-                .is_some_and(|host| known.contains(&host) || own == Some(&host));
-        if ours {
-            return Err(ApiError::field(
-                field,
-                "must not lead back to a short domain of ours",
-            ));
-        }
+        checks.check(app, field, url)?;
     }
     let text = |url: Option<Option<Destination>>| {
         url.map(|url| url.map(|u| u.as_str().to_owned()).unwrap_or_default())

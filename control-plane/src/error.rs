@@ -19,6 +19,14 @@ pub enum ApiError {
     /// The slug belongs to another link.
     #[error("Custom alias '{0}' is already in use")]
     AliasTaken(String),
+    /// The slug was given up a short while ago, by somebody else.
+    #[error("Custom alias '{slug}' was given up and may lead to another link from {free} (UTC) on")]
+    AliasRests {
+        /// The slug.
+        slug: String,
+        /// The day.
+        free: String,
+    },
     /// No such thing in this workspace.
     #[error("{what} '{id}' does not exist")]
     NotFound {

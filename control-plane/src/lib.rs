@@ -5,9 +5,11 @@
 
 mod api;
 pub mod app;
+pub mod blocklist;
 mod clock;
 pub mod config;
 mod data_dir;
+mod destinations;
 pub mod dns;
 pub mod domain;
 mod domains;
@@ -17,6 +19,7 @@ pub mod fetch;
 mod files;
 pub mod keys;
 mod links;
+mod looks;
 mod metrics;
 mod middleware;
 mod own_url;

@@ -6,13 +6,18 @@ use schemas::host::Host;
 use schemas::slug::{Slug, lookup_key};
 
 use crate::app::App;
-use crate::domain::destination::Destination;
+use crate::destinations::{self, Checks};
+use crate::domain::date;
 use crate::domain::field::FieldError;
 use crate::domain::link::{Content, Edit, Groups};
 use crate::domain::password;
 use crate::error::ApiError;
 use crate::store::domains::{self, Domain};
 use crate::store::links::{self, Added, Change, Inserted, Link, NewLink, Together, WriteError};
+use crate::store::quarantine;
+
+/// Milliseconds of a day.
+const DAY_MS: i64 = 24 * 3_600_000;
 
 /// What a caller wants of a new link, or of a changed one.
 #[derive(Debug, Clone, Default)]
@@ -61,12 +66,12 @@ pub(crate) async fn add_all(
     together: Together,
 ) -> Result<Vec<Result<Link, ApiError>>, ApiError> {
     hash_passwords(wishes.iter_mut().flatten()).await?;
-    let loops = own_hosts(app, wishes.iter().flatten()).await?;
+    let checks = Checks::of(app, hosts(wishes.iter().flatten())).await?;
     let mut results: Vec<Option<Result<Link, ApiError>>> = Vec::with_capacity(wishes.len());
     let mut checked: Vec<(usize, Option<Domain>, Wish, Content)> = Vec::new();
     for (place, wish) in wishes.into_iter().enumerate() {
         let ready = match wish {
-            Ok(wish) => prepare(app, workspace, &loops, wish).await,
+            Ok(wish) => prepare(app, workspace, &checks, wish).await,
             Err(error) => Err(error),
         };
         match ready {
@@ -98,11 +103,15 @@ pub(crate) async fn add_all(
             app.clock.now_ms(),
         )
         .await?;
-        for ((place, ..), added) in checked.iter().zip(added) {
+        for ((place, domain, ..), added) in checked.iter().zip(added) {
+            let domain = domain.as_ref().unwrap_or(&app.default_domain).id;
             let result = match added {
-                Added::Link(link) if stored || together == Together::DryRun => Ok(*link),
+                Added::Link(link) if stored || together == Together::DryRun => {
+                    app.looks.want_framing(&link);
+                    Ok(*link)
+                }
                 Added::Link(_) => continue,
-                Added::Taken(slug) => Err(ApiError::AliasTaken(slug.to_string())),
+                Added::Taken(slug) => Err(taken(app, workspace, (domain, slug)).await?),
                 Added::Refused(error) => Err(error.into()),
             };
             if let Some(slot) = results.get_mut(*place) {
@@ -130,8 +139,8 @@ pub(crate) async fn update(
     mut wish: Wish,
 ) -> Result<Link, ApiError> {
     hash_passwords(std::iter::once(&mut wish)).await?;
-    let loops = own_hosts(app, std::iter::once(&wish)).await?;
-    check_loops(app, &loops, &wish.edit)?;
+    let checks = Checks::of(app, hosts(std::iter::once(&wish))).await?;
+    check_urls(app, &checks, &wish.edit)?;
     check_parts(app, workspace, &wish.edit).await?;
     let domain = match &wish.domain {
         None => None,
@@ -148,12 +157,41 @@ pub(crate) async fn update(
         slug: wish.slug.as_ref(),
         groups: &wish.groups,
     };
-    links::update(&app.store, (workspace, id), change, now_ms)
-        .await
-        .map_err(|error| match error {
-            WriteError::NotFound => ApiError::not_found("link", id),
-            other => other.into(),
-        })
+    match links::update(&app.store, (workspace, id), change, now_ms).await {
+        Ok(link) => {
+            app.looks.want_framing(&link);
+            Ok(link)
+        }
+        Err(WriteError::NotFound) => Err(ApiError::not_found("link", id)),
+        Err(WriteError::Taken(slug)) => {
+            let domain = match &domain {
+                Some(domain) => Some(domain.id),
+                None => links::get(&app.store, workspace, id)
+                    .await?
+                    .map(|link| link.domain_id),
+            };
+            let domain = domain.unwrap_or(app.default_domain.id);
+            Err(taken(app, workspace, (domain, slug)).await?)
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Why a slug cannot be had.
+async fn taken(
+    app: &App,
+    workspace: i64,
+    (domain, slug): (i64, Slug),
+) -> Result<ApiError, ApiError> {
+    let rests = quarantine::free_at(&app.store, (domain, &slug), workspace).await?;
+    Ok(match rests {
+        Some(at) => ApiError::AliasRests {
+            slug: slug.to_string(),
+            // The first whole day of it.
+            free: date::format_day(at.saturating_add(DAY_MS - 1)),
+        },
+        None => ApiError::AliasTaken(slug.to_string()),
+    })
 }
 
 /// Deletes one link.
@@ -237,13 +275,13 @@ async fn hash_passwords<'a>(wishes: impl Iterator<Item = &'a mut Wish>) -> Resul
 async fn prepare(
     app: &App,
     workspace: i64,
-    loops: &[String],
+    checks: &Checks,
     wish: Wish,
 ) -> Result<(Option<Domain>, Wish, Content), ApiError> {
     if wish.edit.destination.is_none() {
         return Err(ApiError::field("url", "is required"));
     }
-    check_loops(app, loops, &wish.edit)?;
+    check_urls(app, checks, &wish.edit)?;
     check_parts(app, workspace, &wish.edit).await?;
     let mut content = Content::default();
     content.apply(&wish.edit)?;
@@ -284,33 +322,24 @@ pub(crate) async fn usable_domain(
     }
 }
 
-/// Hosts among all destinations that are domains of ours: one question for a whole call.
-async fn own_hosts<'a>(
-    app: &App,
-    wishes: impl Iterator<Item = &'a Wish>,
-) -> Result<Vec<String>, ApiError> {
-    let mut hosts: Vec<String> = wishes
-        .flat_map(|wish| wish.edit.urls().filter_map(|(_, url)| url.host()))
-        .collect();
-    hosts.sort_unstable();
-    hosts.dedup();
-    Ok(domains::known(&app.store, &hosts).await?)
+/// Hosts of all URLs of a call.
+fn hosts<'a>(wishes: impl Iterator<Item = &'a Wish>) -> Vec<String> {
+    let urls = wishes.flat_map(|wish| wish.edit.urls());
+    urls.filter_map(|(_, url)| url.host()).collect()
 }
 
-fn check_loops(app: &App, own_hosts: &[String], edit: &Edit) -> Result<(), FieldError> {
+fn check_urls(app: &App, checks: &Checks, edit: &Edit) -> Result<(), FieldError> {
     for (field, url) in edit.urls() {
-        if is_ours(app, own_hosts, url) {
-            return Err(FieldError::new(
-                field,
-                "must not lead back to a short domain of ours",
-            ));
-        }
+        checks.check(app, field, url)?;
+    }
+    for (field, url) in [
+        ("metaimage", &edit.extras.meta_image),
+        ("deeplink.apple", &edit.extras.app_apple),
+        ("deeplink.google", &edit.extras.app_google),
+    ] {
+        destinations::check_listed(app, field, url.as_deref().unwrap_or_default())?;
     }
     Ok(())
-}
-
-fn is_ours(app: &App, own_hosts: &[String], url: &Destination) -> bool {
-    url.is_address_of(&app.own_address) || url.host().is_some_and(|host| own_hosts.contains(&host))
 }
 
 impl From<WriteError> for ApiError {

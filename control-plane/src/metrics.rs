@@ -30,6 +30,12 @@ const STORED_FILES: &str = "control_plane_stored_files_total";
 const STORED_BYTES: &str = "control_plane_stored_bytes_total";
 const STORAGE_FAILED: &str = "control_plane_storage_failed_total";
 const DOMAIN_LOOKS: &str = "control_plane_domain_looks_total";
+const BLOCKLIST_RULES: &str = "control_plane_blocklist_rules";
+const BLOCKLIST_READS: &str = "control_plane_blocklist_reads_total";
+const BLOCKLIST_STALE: &str = "control_plane_blocklist_stale";
+const BLOCKED_LINKS: &str = "control_plane_blocked_links_total";
+const BLOCKED_DESTINATIONS: &str = "control_plane_blocked_destinations_total";
+const DESTINATION_LOOKS: &str = "control_plane_destination_looks_total";
 
 /// Describes all of them to the recorder; once, at start.
 pub(crate) fn describe() {
@@ -97,7 +103,7 @@ pub(crate) fn describe() {
     );
     describe_counter!(
         SWEPT,
-        "Rows deleted because nothing used them any more, by what: blob, page, token or file"
+        "Rows deleted because nothing used them any more, by what: blob, page, slug, token or file"
     );
     describe_counter!(
         SIGN_INS,
@@ -113,6 +119,27 @@ pub(crate) fn describe() {
         DOMAIN_LOOKS,
         "Looks for the TXT record that proves a domain, by result: proved, unproved (also when no name server answered)"
     );
+    describe_gauge!(BLOCKLIST_RULES, "Rules of the block list in force");
+    describe_counter!(
+        BLOCKLIST_READS,
+        "Reads of the block list because its file changed, by result: ok or failed"
+    );
+    describe_gauge!(
+        BLOCKLIST_STALE,
+        "1 while the file of the block list cannot be read and an older list is in force"
+    );
+    describe_counter!(
+        BLOCKED_LINKS,
+        "Links that a change of the block list switched off or on, by what: blocked or freed"
+    );
+    describe_counter!(
+        BLOCKED_DESTINATIONS,
+        "URLs refused because they are on the block list"
+    );
+    describe_counter!(
+        DESTINATION_LOOKS,
+        "Looks at destinations, by what: title or frame; and outcome: found, nothing, failed (not kept), or dropped (too many waited)"
+    );
     describe_counter!(
         COUNTS_MISSING,
         "Lists answered with clicks 0 because ClickHouse was not there"
@@ -121,6 +148,34 @@ pub(crate) fn describe() {
         FETCHES,
         "Outgoing requests for what owners named by URL, by outcome: ok, or why nothing was fetched"
     );
+}
+
+/// So many rules are in force.
+pub(crate) fn blocklist(rules: usize) {
+    gauge!(BLOCKLIST_RULES).set(rules as f64);
+}
+
+/// The block list was read again, or could not be.
+pub(crate) fn blocklist_read(is_good: bool) {
+    let result = if is_good { "ok" } else { "failed" };
+    counter!(BLOCKLIST_READS, "result" => result).increment(1);
+    gauge!(BLOCKLIST_STALE).set(if is_good { 0.0 } else { 1.0 });
+}
+
+/// Links were switched off or on because the block list changed.
+pub(crate) fn links_blocked(blocked: u64, freed: u64) {
+    counter!(BLOCKED_LINKS, "what" => "blocked").increment(blocked);
+    counter!(BLOCKED_LINKS, "what" => "freed").increment(freed);
+}
+
+/// A call named a URL that is on the block list.
+pub(crate) fn destination_blocked() {
+    counter!(BLOCKED_DESTINATIONS).increment(1);
+}
+
+/// A look at a destination ended, or did not begin.
+pub(crate) fn looked(what: &'static str, outcome: &'static str) {
+    counter!(DESTINATION_LOOKS, "what" => what, "outcome" => outcome).increment(1);
 }
 
 /// A look for the proof of a domain ended.

@@ -10,16 +10,17 @@ use bytes::Bytes;
 use schemas::slug::{Slug, lookup_key};
 
 use crate::app::App;
+use crate::destinations::{self, Checks};
 use crate::domain::color::Color;
-use crate::domain::destination::Destination;
 use crate::domain::field::{self, FieldError};
+use crate::domain::qr::content::sites;
 use crate::domain::qr::style::{Correction, Format, Style};
 use crate::domain::qr::{Content, Kind, MAX_NAME, drawn_slug, token};
 use crate::error::ApiError;
 use crate::fetch::{Overflow, Wanted};
 use crate::qr_image::{self, Logo, MAX_LOGO_BYTES};
+use crate::store::blobs;
 use crate::store::qr::{self, Drawn, Place, QrCode, QrWriteError};
-use crate::store::{blobs, domains};
 
 /// How a logo is fetched.
 const LOGO: Wanted = Wanted {
@@ -262,28 +263,26 @@ async fn stored(app: &App, hash: blobs::BlobHash) -> Result<Bytes, ApiError> {
 }
 
 async fn check_destination(app: &App, field: &str, content: &Content) -> Result<(), ApiError> {
-    let Content::Tracked(url) = content else {
-        return Ok(());
+    let url = match content {
+        Content::Tracked(url) => url,
+        Content::Fixed(text) => {
+            for site in sites(text) {
+                destinations::check_listed(app, field, site)?;
+            }
+            return Ok(());
+        }
     };
+    destinations::check_listed(app, field, url.as_str())?;
     let is_code =
         lookup_key(url.path().trim_start_matches('/')).is_ok_and(|slug| slug.starts_with("qr/"));
-    if is_code && is_ours(app, url).await? {
+    let checks = Checks::of(app, url.host().into_iter().collect()).await?;
+    if is_code && checks.is_ours(app, url) {
         return Err(ApiError::field(
             field,
             "must not lead to another QR code of ours",
         ));
     }
     Ok(())
-}
-
-async fn is_ours(app: &App, url: &Destination) -> Result<bool, ApiError> {
-    if url.is_address_of(&app.own_address) {
-        return Ok(true);
-    }
-    Ok(match url.host() {
-        None => false,
-        Some(host) => !domains::known(&app.store, &[host]).await?.is_empty(),
-    })
 }
 
 /// A logo from outside, as we keep it.

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 pub mod accounts;
 pub mod apps;
 pub mod blobs;
+pub mod blocked;
 pub mod bootstrap;
 pub mod campaigns;
 pub mod channels;
@@ -26,6 +27,8 @@ pub mod entries;
 pub mod feed;
 pub mod files;
 pub mod folders;
+pub mod framed;
+pub mod guard;
 pub mod keys;
 pub mod leases;
 pub mod links;
@@ -38,6 +41,7 @@ pub mod pages;
 pub mod pixels;
 pub mod plans;
 pub mod qr;
+pub mod quarantine;
 pub mod salts;
 pub mod sign_ins;
 pub mod splashes;
@@ -69,6 +73,7 @@ pub struct Store {
     writer: AnyPool,
     readers: AnyPool,
     newest: watch::Sender<u64>,
+    guard: guard::Guard,
 }
 
 impl Store {
@@ -112,7 +117,20 @@ impl Store {
             writer,
             readers,
             newest: watch::Sender::new(u64::try_from(seq).unwrap_or(0)),
+            guard: guard::Guard::default(),
         })
+    }
+
+    /// The same database, with these rules for rows of `links`.
+    #[must_use]
+    pub fn guarded(mut self, guard: guard::Guard) -> Self {
+        self.guard = guard;
+        self
+    }
+
+    /// Rules for rows of `links`.
+    pub fn guard(&self) -> &guard::Guard {
+        &self.guard
     }
 
     /// Which engine this is.

@@ -42,6 +42,11 @@ pub const SQLITE: &[Migration] = &[
         sql: include_str!("../sql/sqlite/0007_files.sql"),
     },
     Migration {
+        number: 9,
+        name: "safety",
+        sql: include_str!("../sql/sqlite/0009_safety.sql"),
+    },
+    Migration {
         number: 10,
         name: "leases",
         sql: include_str!("../sql/sqlite/0010_leases.sql"),
@@ -89,6 +94,11 @@ pub const POSTGRES: &[Migration] = &[
         number: 7,
         name: "files",
         sql: include_str!("../sql/postgres/0007_files.sql"),
+    },
+    Migration {
+        number: 9,
+        name: "safety",
+        sql: include_str!("../sql/postgres/0009_safety.sql"),
     },
     Migration {
         number: 10,

@@ -1,5 +1,5 @@
 //! Whether a destination lets itself be framed by our pages, from the headers of its answer. Who asks for them is not
-//! known here: [`super::page::PageSpec::without_frame`] is what to do when it does not.
+//! known here (`looks`): [`super::page::PageSpec::without_frame`] is what to do when it does not.
 
 /// Whether a page with these headers may be shown in a frame of another site: values of each `X-Frame-Options` and each
 /// `Content-Security-Policy` header. Where both speak, browsers follow `frame-ancestors`; so does this.

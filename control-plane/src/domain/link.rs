@@ -2,6 +2,7 @@
 
 pub mod extras;
 pub mod resolve;
+mod urls;
 
 use schemas::link::plan::MAX_PLAN_BYTES;
 use schemas::link::{Entry, Status};
@@ -78,6 +79,19 @@ pub struct Edit {
     pub parameters: Option<Vec<(String, String)>>,
     /// See [`Content`].
     pub extras: ExtrasEdit,
+    /// What its destination said.
+    pub found: Option<Found>,
+}
+
+/// What a look at a destination found; of no account once the link leads elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
+    /// What was looked at, as [`Content::destination`].
+    pub destination: String,
+    /// The page's title, taken where the link has none.
+    pub title: Option<String>,
+    /// It does not let itself be framed.
+    pub refuses_frame: bool,
 }
 
 /// Where an owner files a link; `None` leaves things as they are. Kept in the tables of those groups.
@@ -151,7 +165,18 @@ impl Content {
     /// A field beyond its limit; nothing is changed then that is kept.
     pub fn apply(&mut self, edit: &Edit) -> Result<(), FieldError> {
         if let Some(url) = &edit.destination {
+            if self.destination != url.as_str() {
+                self.extras.refuses_frame = false;
+            }
             self.destination = url.as_str().to_owned();
+        }
+        if let Some(found) = &edit.found
+            && found.destination == self.destination
+        {
+            self.extras.refuses_frame = found.refuses_frame;
+            if let (Some(title), "") = (&found.title, &*self.title) {
+                self.title = field::text("title", title, MAX_TITLE)?;
+            }
         }
         if let Some(title) = &edit.title {
             self.title = field::text("title", title, MAX_TITLE)?;

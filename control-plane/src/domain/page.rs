@@ -103,10 +103,15 @@ impl PageSpec {
         self.surface == Surface::Direct && self.pixels.is_empty()
     }
 
+    /// Whether the destination is shown in a frame.
+    pub fn frames(&self) -> bool {
+        matches!(self.surface, Surface::Frame | Surface::Overlay(_))
+    }
+
     /// For a destination that must not be framed (see [`super::framing`]): without its frame or overlay.
     #[must_use]
     pub fn without_frame(mut self) -> Self {
-        if matches!(self.surface, Surface::Frame | Surface::Overlay(_)) {
+        if self.frames() {
             self.surface = Surface::Direct;
         }
         self

@@ -7,7 +7,7 @@
 
 use schemas::feed::Domain as FeedDomain;
 use sqlx::any::AnyRow;
-use sqlx::{AssertSqlSafe, FromRow, Row as _};
+use sqlx::{AnyConnection, AssertSqlSafe, FromRow, Row as _};
 
 use super::{Store, feed};
 
@@ -141,6 +141,21 @@ pub async fn by_host(store: &Store, host: &str) -> sqlx::Result<Option<Domain>> 
 /// # Errors
 /// The database's.
 pub async fn known(store: &Store, hosts: &[String]) -> sqlx::Result<Vec<String>> {
+    if hosts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut connection = store.readers().acquire().await?;
+    known_in(&mut connection, hosts).await
+}
+
+/// As [`known`], as this connection sees it.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn known_in(
+    connection: &mut AnyConnection,
+    hosts: &[String],
+) -> sqlx::Result<Vec<String>> {
     let mut found = Vec::new();
     for chunk in hosts.chunks(super::LIST) {
         let list = super::placeholders(1, chunk.len());
@@ -149,7 +164,7 @@ pub async fn known(store: &Store, hosts: &[String]) -> sqlx::Result<Vec<String>>
         for host in chunk {
             query = query.bind(host.clone());
         }
-        let rows: Vec<(String,)> = query.fetch_all(store.readers()).await?;
+        let rows: Vec<(String,)> = query.fetch_all(&mut *connection).await?;
         found.extend(rows.into_iter().map(|(host,)| host));
     }
     Ok(found)

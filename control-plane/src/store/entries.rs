@@ -17,7 +17,7 @@
 use schemas::slug::Slug;
 use sqlx::Row as _;
 
-use super::{Store, feed};
+use super::{Store, blocked, feed, quarantine};
 use crate::domain::alias;
 use crate::domain::link::Content;
 
@@ -68,11 +68,11 @@ pub struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn held(&self) -> feed::Held<'_> {
+    fn held<'e>(&'e self, entry: &'e [u8]) -> feed::Held<'e> {
         feed::Held {
             domain: domain_number(self.domain),
             slug: self.slug.as_str(),
-            entry: self.entry,
+            entry,
         }
     }
 }
@@ -153,8 +153,9 @@ pub async fn slug_is_free(store: &Store, domain: i64, slug: &Slug) -> sqlx::Resu
     Ok(row.is_none())
 }
 
-/// Adds a row. `false`: the slug is taken, nothing has happened, and the transaction can go on with another slug. The
-/// unique constraint decides, so in a race exactly one wins.
+/// Adds a row. `false`: the slug is taken or rests for its former owner ([`quarantine`]), nothing has happened, and the
+/// transaction can go on with another slug. The unique constraint decides, so in a race exactly one wins. A row that leads
+/// to what the block list names is there and answers nobody ([`blocked`]).
 ///
 /// # Errors
 /// The database's.
@@ -171,7 +172,8 @@ pub async fn insert(
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, \
          $23, $24, $25, 0, $26, $26) ON CONFLICT (domain_id, slug) DO NOTHING",
     );
-    let done = bind_row(query, row)
+    let form = blocked::form(write, row.entry)?;
+    let done = bind_row(query, row, &form.entry)
         .bind(row.id)
         .bind(uuid.to_owned())
         .bind(row.workspace)
@@ -179,11 +181,22 @@ pub async fn insert(
         .bind(now_ms)
         .execute(write.connection())
         .await?;
-    let added = done.rows_affected() > 0;
-    if added {
-        write.added(row.held());
+    if done.rows_affected() == 0 {
+        return Ok(false);
     }
-    Ok(added)
+    let place = (row.domain, row.slug.as_str());
+    if quarantine::holds(write, place, row.workspace).await? {
+        sqlx::query("DELETE FROM links WHERE id = $1")
+            .bind(row.id)
+            .execute(write.connection())
+            .await?;
+        return Ok(false);
+    }
+    if let Some(host) = &form.blocked {
+        blocked::note(write, row.id, Some(host)).await?;
+    }
+    write.added(row.held(&form.entry));
+    Ok(true)
 }
 
 /// Locks a row of this workspace and kind until the transaction ends, so that two changes of it do not mix. `None`: there
@@ -224,7 +237,8 @@ pub async fn update(
          utm_source = $12, utm_medium = $13, utm_campaign = $14, utm_term = $15, utm_content = $16, parameters = $17, \
          extras = $18, search = $19, group_no = $20, entry = $21 WHERE id = $22",
     );
-    let done = bind_row(query, new)
+    let form = blocked::form(write, new.entry)?;
+    let done = bind_row(query, new, &form.entry)
         .bind(old.id)
         .execute(write.connection())
         .await;
@@ -233,7 +247,17 @@ pub async fn update(
         Err(error) if super::is_unique_violation(&error) => return Ok(Err(Taken)),
         Err(error) => return Err(error),
     }
-    let (before, after) = (old.held(), new.held());
+    if (old.domain, &*old.slug) != (new.domain, new.slug.as_str()) {
+        let place = (new.domain, new.slug.as_str());
+        if quarantine::holds(write, place, new.workspace).await? {
+            return Ok(Err(Taken));
+        }
+        quarantine::begin(write, (old.domain, &old.slug), new.workspace).await?;
+    }
+    if !write.guard().blocklist().is_empty() {
+        blocked::note(write, old.id, form.blocked.as_deref()).await?;
+    }
+    let (before, after) = (old.held(), new.held(&form.entry));
     if (before.domain, before.slug, before.entry) != (after.domain, after.slug, after.entry) {
         write.changed(before, after);
     }
@@ -245,25 +269,30 @@ pub async fn update(
 /// # Errors
 /// The database's.
 pub async fn update_entry(write: &mut feed::Write, old: &Locked, entry: &[u8]) -> sqlx::Result<()> {
-    if old.entry == entry {
+    let form = blocked::form(write, entry)?;
+    if !write.guard().blocklist().is_empty() {
+        blocked::note(write, old.id, form.blocked.as_deref()).await?;
+    }
+    if old.entry == *form.entry {
         return Ok(());
     }
     sqlx::query("UPDATE links SET entry = $1 WHERE id = $2")
-        .bind(entry.to_vec())
+        .bind(form.entry.to_vec())
         .bind(old.id)
         .execute(write.connection())
         .await?;
     write.changed(
         old.held(),
         feed::Held {
-            entry,
+            entry: &form.entry,
             ..old.held()
         },
     );
     Ok(())
 }
 
-/// Deletes a row of this workspace and kind. Its id and its clicks stay, its slug is free again. `false`: there is none.
+/// Deletes a row of this workspace and kind. Its id and its clicks stay, its slug rests ([`quarantine`]). `false`: there is
+/// none.
 ///
 /// # Errors
 /// The database's.
@@ -282,7 +311,9 @@ pub async fn delete(
     let Some(row) = row else {
         return Ok(false);
     };
-    write.removed(locked(id, &row)?.held());
+    let old = locked(id, &row)?;
+    quarantine::begin(write, (old.domain, &old.slug), workspace).await?;
+    write.removed(old.held());
     Ok(true)
 }
 
@@ -298,7 +329,7 @@ fn locked(id: i64, row: &sqlx::any::AnyRow) -> sqlx::Result<Locked> {
 type Query<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;
 
 /// Binds the 21 columns from `domain_id` to `entry`, in the order of both statements above.
-fn bind_row<'q>(query: Query<'q>, row: &Row<'_>) -> Query<'q> {
+fn bind_row<'q>(query: Query<'q>, row: &Row<'_>, entry: &[u8]) -> Query<'q> {
     let content = row.content;
     let mut query = query
         .bind(row.domain)
@@ -319,6 +350,6 @@ fn bind_row<'q>(query: Query<'q>, row: &Row<'_>) -> Query<'q> {
         .bind(serde_json::json!(content.parameters).to_string())
         .bind(content.extras.to_json())
         .bind(content.search_text(row.slug))
-        .bind(row.held().group() as i64)
-        .bind(row.entry.to_vec())
+        .bind(row.held(entry).group() as i64)
+        .bind(entry.to_vec())
 }

@@ -74,6 +74,11 @@ impl Write {
         &mut self.tx
     }
 
+    /// Rules for rows of `links`.
+    pub(crate) fn guard(&self) -> &super::guard::Guard {
+        self.store.guard()
+    }
+
     /// The link is new.
     pub(crate) fn added(&mut self, new: Held<'_>) {
         let sum = self.sums.entry(new.group()).or_default();

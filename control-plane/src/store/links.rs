@@ -109,6 +109,19 @@ pub async fn get(store: &Store, workspace: i64, id: i64) -> sqlx::Result<Option<
     .await
 }
 
+/// The link of this id, whosever it is: for what we do by ourselves.
+///
+/// # Errors
+/// The database's.
+pub async fn of_any_workspace(store: &Store, id: i64) -> sqlx::Result<Option<Link>> {
+    sqlx::query_as(
+        "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id WHERE l.id = $1 AND l.kind = 0",
+    )
+    .bind(id)
+    .fetch_optional(store.readers())
+    .await
+}
+
 /// The link of this slug on a domain, if it is the workspace's.
 ///
 /// # Errors

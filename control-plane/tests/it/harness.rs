@@ -152,6 +152,11 @@ impl TestApp {
         })
     }
 
+    /// What to start the same database with again; SQLite's lies in the data folder.
+    pub(crate) fn database(&self) -> Option<String> {
+        Some(self.config.database_url.0.clone()).filter(|url| url.starts_with("postgres"))
+    }
+
     /// Stops it and gives its folder back.
     pub(crate) async fn stop(self) -> TempDir {
         self.shutdown.cancel();
@@ -311,6 +316,8 @@ pub(crate) fn config(data: &TempDir, database: Option<String>, more: &[(&str, &s
         ("SIGNPOST_FETCH_ALLOW", "127.0.0.1/32".to_owned()),
         // Nobody listens there: what needs no statistics must do without.
         ("SIGNPOST_CLICKHOUSE_ADDR", "127.0.0.1:1".to_owned()),
+        // Destinations of tests are nobody's.
+        ("SIGNPOST_ASK_DESTINATIONS", "off".to_owned()),
     ];
     all.extend(database.map(|url| ("SIGNPOST_DATABASE_URL", url)));
     all.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));

@@ -54,6 +54,9 @@ pub(crate) fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
     {
         findings.push(file("SIGNPOST_GEO_DB", path.trim()));
     }
+    if let Some(path) = &control_plane.blocklist {
+        findings.push(blocklist(path));
+    }
     findings.push(ring_dir(Path::new(
         settings.text("SIGNPOST_RING_DIR").unwrap_or("/dev/shm"),
     )));
@@ -73,6 +76,14 @@ pub(crate) fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Whether the block list is one.
+fn blocklist(path: &Path) -> Result<String, String> {
+    match control_plane::blocklist::read(Some(path)) {
+        Ok(list) => Ok(format!("SIGNPOST_BLOCKLIST: {} rules", list.len())),
+        Err(error) => Err(format!("{error:#}")),
+    }
 }
 
 /// Whether the link database opens and has been set up.

@@ -15,5 +15,6 @@ mod pages;
 mod qr;
 mod replay;
 mod rows;
+mod safety;
 mod settings;
 mod stats;

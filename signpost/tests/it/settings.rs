@@ -19,6 +19,8 @@ fn every_bad_setting_is_told_in_one_go() {
         ("SIGNPOST_UNIQUE_PERIOD", "year"),
         ("SIGNPOST_FEED_URL", "http://192.0.2.1:8081"),
         ("SIGNPOST_LOG_FORMAT", "xml"),
+        ("SIGNPOST_SLUG_QUARANTINE_DAYS", "soon"),
+        ("SIGNPOST_ASK_DESTINATIONS", "perhaps"),
     ];
     let output = signpost()
         .arg("up")

@@ -203,7 +203,7 @@ fn settings(extras: &Extras) -> serde_json::Value {
         let pair = |(name, link): &(String, String)| json!({key: name, "link": link});
         list.iter().map(pair).collect::<Vec<_>>()
     };
-    let spec = extras.page_spec();
+    let spec = extras.wanted_page();
     let kind = Some(spec.surface()).filter(|s| *s != Surface::Direct);
     let deeplink =
         json!({"auto": extras.app_auto, "apple": extras.app_apple, "google": extras.app_google});

@@ -276,6 +276,7 @@ pub(super) fn wish(map: &Map<String, Value>) -> Result<Wish, FieldError> {
             ],
             parameters,
             extras,
+            found: None,
         },
     })
 }

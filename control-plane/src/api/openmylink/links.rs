@@ -185,6 +185,7 @@ pub(super) async fn add(
 ) -> Reply<AddReply> {
     caller.need(Scope::Write)?;
     let link = crate::links::add(&app, caller.workspace(), wish(&body)?).await?;
+    app.looks.want_title(&app, &link);
     let short_url = link.short_url();
     Ok(Json(AddReply {
         error: 0,

@@ -13,7 +13,9 @@ use super::pixels::{IdReply, needed};
 use super::reply::{MessageReply, Paging, Reply};
 use super::request::{Id, Object, Query, read};
 use crate::app::App;
+use crate::destinations;
 use crate::domain::date;
+use crate::domain::field::FieldError;
 use crate::domain::key::Scope;
 use crate::domain::overlay::{Edit, Kind, Overlay};
 use crate::error::ApiError;
@@ -194,6 +196,7 @@ pub(super) async fn add(
     needed("type", body.kind.as_deref())?;
     let (kind, edit) = body.parts()?;
     let mut overlay = Overlay::new(kind.unwrap_or(Kind::Message));
+    check_link(&app, &edit)?;
     overlay.apply(&edit)?;
     let id = overlays::insert(&app.store, caller.workspace(), &overlay, app.clock.now_ms()).await?;
     Ok(Json(IdReply { error: 0, id }))
@@ -211,6 +214,7 @@ pub(super) async fn update(
     let place = (caller.workspace(), id.of("overlay")?);
     let body: OverlayRequest = read(&body)?;
     let (kind, edit) = body.parts()?;
+    check_link(&app, &edit)?;
     pages::update_overlay(&app.store, place, (kind, &edit), app.clock.now_ms()).await?;
     Ok(MessageReply::new("Overlay has been updated successfully."))
 }
@@ -281,4 +285,9 @@ async fn owned(app: &App, caller: &Caller, id: i64) -> Result<overlays::OverlayR
     let mut connection = app.store.readers().acquire().await?;
     let row = overlays::get(&mut connection, caller.workspace(), id).await?;
     row.ok_or_else(|| ApiError::not_found("overlay", id))
+}
+
+/// What a button leads to must not be on the block list.
+fn check_link(app: &App, edit: &Edit) -> Result<(), FieldError> {
+    destinations::check_listed(app, "link", edit.link.as_deref().unwrap_or_default())
 }

@@ -54,6 +54,7 @@ impl ApiError {
         match self {
             Self::Field(_)
             | Self::AliasTaken(_)
+            | Self::AliasRests { .. }
             | Self::NotFound { .. }
             | Self::Plan(_)
             | Self::TooManyLinks(_)

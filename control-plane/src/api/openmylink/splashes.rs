@@ -12,7 +12,9 @@ use super::pixels::IdReply;
 use super::reply::{MessageReply, Paging, Reply};
 use super::request::{Id, Object, Query, read};
 use crate::app::App;
+use crate::destinations;
 use crate::domain::date;
+use crate::domain::field::FieldError;
 use crate::domain::key::Scope;
 use crate::domain::splash::{Edit, Splash};
 use crate::middleware::Caller;
@@ -134,7 +136,9 @@ pub(super) async fn add(
     caller.need(Scope::Write)?;
     let body: SplashRequest = read(&body)?;
     let mut splash = Splash::default();
-    splash.apply(&body.edit())?;
+    let edit = body.edit();
+    check_urls(&app, &edit)?;
+    splash.apply(&edit)?;
     let id = splashes::insert(&app.store, caller.workspace(), &splash, app.clock.now_ms()).await?;
     Ok(Json(IdReply { error: 0, id }))
 }
@@ -150,7 +154,9 @@ pub(super) async fn update(
     caller.need(Scope::Write)?;
     let place = (caller.workspace(), id.of("splash")?);
     let body: SplashRequest = read(&body)?;
-    pages::update_splash(&app.store, place, &body.edit(), app.clock.now_ms()).await?;
+    let edit = body.edit();
+    check_urls(&app, &edit)?;
+    pages::update_splash(&app.store, place, &edit, app.clock.now_ms()).await?;
     Ok(MessageReply::new("Splash has been updated successfully."))
 }
 
@@ -165,4 +171,12 @@ pub(super) async fn delete(
     let place = (caller.workspace(), id.of("splash")?);
     pages::delete_splash(&app.store, place, app.clock.now_ms()).await?;
     Ok(MessageReply::new("Splash has been deleted successfully."))
+}
+
+/// What a page shows and leads to must not be on the block list.
+fn check_urls(app: &App, edit: &Edit) -> Result<(), FieldError> {
+    for (field, url) in [("image", &edit.image), ("link", &edit.link)] {
+        destinations::check_listed(app, field, url.as_deref().unwrap_or_default())?;
+    }
+    Ok(())
 }

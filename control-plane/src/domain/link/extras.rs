@@ -27,6 +27,9 @@ pub const MAX_TARGETS: usize = 100;
 pub struct Extras {
     /// A link's type, in the form of [`Surface::to_text`]; empty: direct.
     pub surface: String,
+    /// The destination does not let itself be framed: the surface is shown without its frame.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub refuses_frame: bool,
     /// Ids of its pixels. Those that are gone are left out wherever they would show.
     pub pixels: Vec<i64>,
     /// What visitors read once it has expired; empty: our words.
@@ -164,11 +167,21 @@ impl ExtrasEdit {
 }
 
 impl Extras {
-    /// What its page is made of.
-    pub fn page_spec(&self) -> PageSpec {
+    /// What its page is to be made of, as its owner asked.
+    pub fn wanted_page(&self) -> PageSpec {
         let surface = Surface::parse("type", &self.surface).unwrap_or_default();
         // Checked when it was set.
         PageSpec::new(surface, &self.pixels).unwrap_or_default()
+    }
+
+    /// What its page is made of: a destination that does not let itself be framed is redirected to.
+    pub fn page_spec(&self) -> PageSpec {
+        let wanted = self.wanted_page();
+        if self.refuses_frame {
+            wanted.without_frame()
+        } else {
+            wanted
+        }
     }
 
     /// As the database holds it; empty for a plain link.

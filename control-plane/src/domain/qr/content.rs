@@ -71,6 +71,14 @@ pub fn read(kind: Kind, field: &str, value: &Value) -> Result<Content, FieldErro
     Ok(Content::Fixed(text))
 }
 
+/// Addresses of pages in the text of a code, which a camera may open: the whole of it, or the site of a person.
+pub fn sites(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text
+        .lines()
+        .map(|line| line.strip_prefix("URL:").unwrap_or(line));
+    lines.filter(|line| Destination::parse("data", line).is_ok())
+}
+
 /// The content as given: a text, or an object with fields of its own.
 #[derive(Debug)]
 pub(super) struct Given<'a> {

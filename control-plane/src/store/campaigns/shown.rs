@@ -238,6 +238,7 @@ async fn listed(
         "SELECT l.slug, l.title, d.base_url FROM (SELECT link_id FROM campaign_links WHERE campaign_id = $1 \
          ORDER BY link_id DESC LIMIT $2) c JOIN links l ON l.id = c.link_id JOIN domains d ON d.id = l.domain_id \
          WHERE l.is_private = 0 AND l.is_disabled = 0 AND d.is_live = 1 \
+         AND NOT EXISTS (SELECT 1 FROM blocked_links b WHERE b.link_id = l.id) \
          AND (l.expires_at IS NULL OR l.expires_at > $3) ORDER BY l.id DESC LIMIT $4",
     )
     .bind(campaign)

@@ -6,15 +6,16 @@ use schemas::slug::Slug;
 use super::shown::New;
 use super::{Link, groups, shown};
 use crate::domain::channel::ItemKind;
+use crate::domain::destination::Destination;
 use crate::domain::field::FieldError;
 use crate::domain::link::{Content, Edit, Groups, Key, Pages};
 use crate::domain::plan::{Feature, Limit};
 use crate::store::campaigns::{self, CampaignError};
 use crate::store::channels::{self, Item};
-use crate::store::domains::Domain;
+use crate::store::domains::{self, Domain};
 use crate::store::entries::{self, Kind, Taken};
 use crate::store::plans::{self, PlanError};
-use crate::store::{Store, feed};
+use crate::store::{Store, feed, framed};
 
 /// A link to be added.
 #[derive(Debug, Clone)]
@@ -192,6 +193,13 @@ pub struct Change<'a> {
     pub groups: &'a Groups,
 }
 
+impl Change<'_> {
+    /// Whether another loop could be closed by it.
+    fn leads_elsewhere(&self) -> bool {
+        self.domain.is_some() || self.slug.is_some() || self.edit.urls().next().is_some()
+    }
+}
+
 /// Changes a link, and perhaps its slug or domain. Returns it as it is now.
 ///
 /// # Errors
@@ -267,15 +275,48 @@ async fn update_once(
         new.domain_id = domain.id;
         new.base_url.clone_from(&domain.base_url);
     }
+    if change.leads_elsewhere() {
+        no_way_back(&mut write, &new.content).await?;
+    }
     let entry = entry_of(&new, pages)?;
     if let Err(Taken) = entries::update(&mut write, &locked, &row(&new, &entry)).await? {
         return Err(WriteError::Taken(new.slug));
     }
     shown::note_shown(&mut write, id, pages, New::No).await?;
+    if change.edit.extras.surface.is_some() || change.edit.destination.is_some() {
+        framed::note(&mut write, id, &new.content.extras, now_ms).await?;
+    }
     groups::assign(&mut write, (workspace, id), change.groups, now_ms).await?;
     campaigns::follow(&mut write, &campaigns, &[id], now_ms).await?;
     write.commit(now_ms).await?;
     Ok(Some(new))
+}
+
+/// A link that leads to a domain which became ours later is left alone, but not moved or led elsewhere: so no loop can be
+/// closed, however many domains and links it would go through. (The last link of a loop to be written would lead to a
+/// domain that was known then.)
+async fn no_way_back(write: &mut feed::Write, content: &Content) -> Result<(), WriteError> {
+    let urls = hosts_of(content);
+    let mut hosts: Vec<String> = urls.iter().map(|(_, host)| host.clone()).collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    let known = domains::known_in(write.connection(), &hosts).await?;
+    match urls.into_iter().find(|(_, host)| known.contains(host)) {
+        None => Ok(()),
+        Some((field, host)) => {
+            let problem = format!("must not lead to '{host}', which is a short domain of ours now");
+            Err(FieldError::new(field, problem).into())
+        }
+    }
+}
+
+/// Fields with URLs, and the hosts they lead to.
+fn hosts_of(content: &Content) -> Vec<(String, String)> {
+    let hosts = content.urls().filter_map(|(field, url)| {
+        let url = Destination::parse(&field, url).ok()?;
+        Some((field, url.host()?))
+    });
+    hosts.collect()
 }
 
 async fn read(write: &mut feed::Write, (workspace, id): (i64, i64)) -> Result<Link, WriteError> {
@@ -360,6 +401,9 @@ async fn insert_one(
                 note_origin(write, &link).await?;
             }
             shown::note_shown(write, id, pages, New::Yes).await?;
+            if link.content.extras.wanted_page().frames() {
+                framed::note(write, id, &link.content.extras, now_ms).await?;
+            }
             groups::assign(write, (workspace, id), &new.groups, now_ms).await?;
             return Ok(Added::Link(Box::new(link)));
         }

@@ -11,7 +11,7 @@ use crate::domain::link::Extras;
 use crate::domain::{country, date};
 use crate::pages;
 use crate::store::links::Link;
-use crate::store::{campaigns, channels, folders, tags};
+use crate::store::{blocked, campaigns, channels, folders, tags};
 
 /// What its owner set.
 #[derive(Debug, Serialize, ToSchema)]
@@ -45,6 +45,8 @@ pub(super) struct Details {
     /// Status of the redirect.
     redirect: u16,
     disabled: bool,
+    /// Host on the server's block list for which its visitors are led nowhere; `null`: none.
+    blocked: Option<String>,
     /// Whether there is one.
     password: bool,
     max_clicks: Option<u64>,
@@ -107,8 +109,9 @@ impl Details {
             .remove(&link.id);
         let folder = folders::of_links(&app.store, &ids).await?.remove(&link.id);
         let tags = tags::of_links(&app.store, &ids).await?.remove(&link.id);
-        let spec = link.content.extras.page_spec();
+        let spec = link.content.extras.wanted_page();
         let spec = pages::existing(&app.store, link.workspace_id, spec).await?;
+        let blocked = blocked::host_of(&app.store, link.id).await?;
         let groups = |list: Option<Vec<(i64, String)>>| {
             let list = list.unwrap_or_default().into_iter();
             list.map(Group::from).collect::<Vec<Group>>()
@@ -141,6 +144,7 @@ impl Details {
             },
             redirect: content.status.code(),
             disabled: content.is_disabled,
+            blocked,
             password: extras.password.is_some(),
             max_clicks: extras.max_clicks,
             max_clicks_url: extras.max_clicks_url,

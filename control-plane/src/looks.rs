@@ -1,0 +1,180 @@
+//! A look at what links lead to, after the call that made them has been answered: the page's title, where its owner gave
+//! none, and whether it lets itself be framed, where a link shows it in a frame. The one way out is [`crate::fetch`].
+//!
+//! Titles wait in a bounded queue in memory: what does not fit, or waits when the process ends, stays without a title
+//! (counted). Framing waits in the database, for visitors depend on it: it is asked soon after a link begins to frame its
+//! destination or leads elsewhere, and again each day. Until an answer is there, and when none comes, the link frames, as
+//! its owner asked; only a clear no makes it a redirect.
+//!
+//! Only a link's own destination is asked: those of its rules and variants are taken to be like it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use http::HeaderMap;
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, X_FRAME_OPTIONS};
+use tokio::sync::{Notify, mpsc};
+
+use crate::app::App;
+use crate::domain::framing;
+use crate::domain::link::{Edit, Found};
+use crate::domain::page_title;
+use crate::fetch::{Fetched, Overflow, Wanted};
+use crate::metrics;
+use crate::store::framed;
+use crate::store::links::{self, Change, WriteError};
+
+/// Links whose title may wait: some minutes of looks, a few kilobytes.
+const WAITING: usize = 1000;
+
+/// Looks at the same time of each kind: some hundred kilobytes each, and a part of the turns that the way out has.
+const AT_ONCE: usize = 4;
+
+/// Links asked about framing between two questions to the database.
+const CLAIMED: i64 = 32;
+
+/// Time between questions to the database when nobody has said that there is something to do.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Time after which framing is asked again, in milliseconds.
+const ASK_AGAIN_MS: i64 = 24 * 3_600_000;
+
+/// A page's beginning: titles stand in the first kilobytes, behind scripts in the first hundred.
+const PAGE: Wanted = Wanted {
+    accept: "text/html,application/xhtml+xml;q=0.9",
+    max_bytes: 256 << 10,
+    overflow: Overflow::Cut,
+    deadline: Duration::from_secs(10),
+};
+
+/// What is to be looked at.
+#[derive(Debug)]
+pub(crate) struct Looks {
+    titles: mpsc::Sender<i64>,
+    framed: Notify,
+}
+
+impl Looks {
+    /// The queue, and its end for [`look_for_titles`].
+    pub(crate) fn new() -> (Self, mpsc::Receiver<i64>) {
+        let (titles, waiting) = mpsc::channel(WAITING);
+        let framed = Notify::new();
+        (Self { titles, framed }, waiting)
+    }
+
+    /// Asks for the title of a new link that has none. Never waits.
+    pub(crate) fn want_title(&self, app: &App, link: &links::Link) {
+        let wanted = app.config.ask_destinations && link.content.title.is_empty();
+        if wanted && self.titles.try_send(link.id).is_err() {
+            metrics::looked("title", "dropped");
+        }
+    }
+
+    /// Says that a link may frame what was not asked yet.
+    pub(crate) fn want_framing(&self, link: &links::Link) {
+        if link.content.extras.wanted_page().frames() {
+            self.framed.notify_one();
+        }
+    }
+}
+
+/// Finds titles until the process ends.
+pub(crate) async fn look_for_titles(app: Arc<App>, mut waiting: mpsc::Receiver<i64>) {
+    stream::poll_fn(|context| waiting.poll_recv(context))
+        .for_each_concurrent(AT_ONCE, |link| look(&app, link, "title"))
+        .await;
+}
+
+/// Asks about framing until the process ends.
+pub(crate) async fn look_at_frames(app: Arc<App>) {
+    loop {
+        let now_ms = app.clock.now_ms();
+        let due = if app.config.ask_destinations {
+            framed::claim(&app.store, now_ms, now_ms + ASK_AGAIN_MS, CLAIMED).await
+        } else {
+            Ok(Vec::new())
+        };
+        let due = due.unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot read which links frame their destination");
+            Vec::new()
+        });
+        if due.is_empty() {
+            // A word or the time: either way the database says what is due.
+            let _ = tokio::time::timeout(IDLE, app.looks.framed.notified()).await;
+            continue;
+        }
+        stream::iter(due)
+            .for_each_concurrent(AT_ONCE, |link| look(&app, link, "frame"))
+            .await;
+    }
+}
+
+async fn look(app: &App, link: i64, what: &'static str) {
+    let outcome = match look_at(app, link).await {
+        Ok(true) => "found",
+        Ok(false) => "nothing",
+        Err(error) => {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "cannot keep what a destination says"
+            );
+            "failed"
+        }
+    };
+    metrics::looked(what, outcome);
+}
+
+/// Whether something was learned.
+async fn look_at(app: &App, id: i64) -> anyhow::Result<bool> {
+    let Some(link) = links::of_any_workspace(&app.store, id).await? else {
+        return Ok(false);
+    };
+    let content = &link.content;
+    let Ok(page) = app.fetcher.get(&content.destination, &PAGE).await else {
+        return Ok(false);
+    };
+    let found = Found {
+        destination: content.destination.clone(),
+        title: title(&page).filter(|_| content.title.is_empty()),
+        refuses_frame: refuses_frame(&page.headers),
+    };
+    let is_new = found.title.is_some()
+        || (content.extras.wanted_page().frames()
+            && found.refuses_frame != content.extras.refuses_frame);
+    if !is_new {
+        return Ok(false);
+    }
+    let edit = Edit {
+        found: Some(found),
+        ..Edit::default()
+    };
+    let change = Change {
+        edit: &edit,
+        domain: None,
+        slug: None,
+        groups: &Default::default(),
+    };
+    let place = (link.workspace_id, id);
+    match links::update(&app.store, place, change, app.clock.now_ms()).await {
+        Ok(_) => Ok(true),
+        // Deleted meanwhile, or full of other settings: nobody waits for this.
+        Err(WriteError::NotFound | WriteError::Refused(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn title(page: &Fetched) -> Option<String> {
+    let kind = page.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let is_page = page.status.is_success() && page_title::is_page(kind);
+    is_page.then(|| page_title::of(&page.body, kind)).flatten()
+}
+
+fn refuses_frame(headers: &HeaderMap) -> bool {
+    let all = |name: &HeaderName| {
+        let values = headers.get_all(name).into_iter();
+        values.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok())
+    };
+    !framing::allowed(all(&X_FRAME_OPTIONS), all(&CONTENT_SECURITY_POLICY))
+}
