@@ -3,7 +3,7 @@
 //! Start: lock the data folder, load the table from disk, make the rings, listen, follow the feed. Visitors are served
 //! as soon as the table on disk is read, whatever else is down.
 //!
-//! End, each step with a deadline: stop accepting and finish connections (`SIGNPOST_PROXY_DRAIN_SECONDS`); give unspent
+//! End, each step with a deadline: stop accepting and finish connections, then downloads (`SIGNPOST_PROXY_DRAIN_SECONDS` each); give unspent
 //! leases back; end the
 //! feed's session and write what is left to disk; drain the rings into the click log; exit.
 
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use schemas::health::Health;
-use schemas::names::files;
+use schemas::names;
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::Fetcher;
@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::data_folder;
 use crate::enrich::Enricher;
 use crate::feed::{self, Caller, Feed};
+use crate::files;
 use crate::gates::{Gates, Lessee, Passwords};
 use crate::metrics;
 use crate::salts;
@@ -35,6 +36,7 @@ pub struct Proxy {
     feed: Feed,
     fetcher: Fetcher,
     lessee: Lessee,
+    sender: files::Sender,
     enricher: Enricher,
     /// Cancelled when a part has ended, asked to or not.
     ended: CancellationToken,
@@ -51,7 +53,7 @@ impl Proxy {
         health.not_ready(VISITORS, "not listening yet");
         let lock = data_folder::lock(&config.data_dir)?;
         let ended = CancellationToken::new();
-        let (table, opened) = snapshot::load(&config.data_dir.join(files::SNAPSHOT));
+        let (table, opened) = snapshot::load(&config.data_dir.join(names::files::SNAPSHOT));
         let salts = salts::none();
         salts.store(Arc::clone(table.salts()));
         let table = Arc::new(ArcSwap::from_pointee(table));
@@ -61,7 +63,10 @@ impl Proxy {
         let (enricher, rings, known) = Enricher::start(config, Arc::clone(&salts), health)?;
         let caller = Caller::new(&config.feed, config.data_dir.clone());
         let (fetcher, blobs) = Fetcher::start(
-            (config.data_dir.join(files::BLOBS), config.blob_cache_bytes),
+            (
+                config.data_dir.join(names::files::BLOBS),
+                config.blob_cache_bytes,
+            ),
             caller.clone(),
             Arc::clone(&table),
             ended.clone().drop_guard(),
@@ -69,10 +74,18 @@ impl Proxy {
         .context("cannot start the blobs' thread")?;
         let (lessee, leases) = Lessee::start(caller.clone(), ended.clone().drop_guard())
             .context("cannot start the leases' thread")?;
+        let (sender, files) = files::Sender::start(
+            config.files.clone(),
+            Arc::clone(&blobs),
+            caller.clone(),
+            (config.limits.write, config.limits.drain),
+        )
+        .context("cannot start the files' threads")?;
         let gates = Gates {
             leases,
             passwords: Passwords::start().context("cannot start the passwords' threads")?,
             blobs: Arc::clone(&blobs),
+            files,
             caller: Some(caller),
         };
         let server = {
@@ -107,6 +120,7 @@ impl Proxy {
             feed,
             fetcher,
             lessee,
+            sender,
             enricher,
             ended,
             _lock: lock,
@@ -138,6 +152,8 @@ impl Proxy {
     /// A part had panicked; the others are ended all the same.
     pub fn stop(self) -> anyhow::Result<()> {
         self.server.drain();
+        // No connection is left that could become a download.
+        self.sender.stop();
         // Nobody spends any more: what is left goes back while there is a control plane.
         let lent = self.lessee.stop();
         let fetched = self.fetcher.stop();

@@ -58,6 +58,10 @@ enum Message {
     LookAtAll,
     /// A visitor waits for this one.
     Load(BlobHash, oneshot::Sender<Option<Bytes>>),
+    /// Whether this one lies on disk; it is used then.
+    Locate(BlobHash, oneshot::Sender<bool>),
+    /// This one was put on disk, so many bytes.
+    Adopted(BlobHash, u64),
 }
 
 #[derive(Debug)]
@@ -75,6 +79,8 @@ pub struct Blobs {
     memory: ArcSwap<Memory>,
     turn: AtomicU64,
     keeper: Option<mpsc::UnboundedSender<Message>>,
+    /// The folder of copies, and its bound in bytes.
+    place: Option<(PathBuf, u64)>,
 }
 
 impl Blobs {
@@ -95,6 +101,29 @@ impl Blobs {
             .send(Message::Load(hash, answer))
             .ok()?;
         timeout(LOAD_DEADLINE, answered).await.ok()?.ok()?
+    }
+
+    /// Where a blob's copy lies, if there is one. For files: those are read from there, and never come into memory.
+    pub(crate) async fn locate(&self, hash: BlobHash) -> Option<PathBuf> {
+        let (answer, answered) = oneshot::channel();
+        let keeper = self.keeper.as_ref()?;
+        keeper.send(Message::Locate(hash, answer)).ok()?;
+        let is_there = timeout(LOAD_DEADLINE, answered).await.ok()?.ok()?;
+        is_there
+            .then(|| self.place_of(&hash))
+            .flatten()
+            .map(|(place, _)| place)
+    }
+
+    /// Where a blob's copy would lie, and the bound of all of them in bytes.
+    pub(crate) fn place_of(&self, hash: &BlobHash) -> Option<(PathBuf, u64)> {
+        let (dir, bound) = self.place.as_ref()?;
+        Some((disk::path_in(dir, hash), *bound))
+    }
+
+    /// A copy has been put in its place by others, whole.
+    pub(crate) fn adopted(&self, hash: BlobHash, bytes: u64) {
+        self.tell(Message::Adopted(hash, bytes));
     }
 
     /// A transaction was applied.
@@ -210,6 +239,7 @@ impl Fetcher {
         let (send, receive) = mpsc::unbounded_channel();
         let blobs = Arc::new(Blobs {
             keeper: Some(send),
+            place: Some((dir.clone(), bytes)),
             ..Blobs::default()
         });
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -43,6 +43,8 @@ pub struct Config {
     pub ring_bytes: u64,
     /// Bound of the copies of blobs on disk, in bytes (`SIGNPOST_BLOB_CACHE_BYTES`).
     pub blob_cache_bytes: u64,
+    /// The uploads folder, where files are read from when they lie on this machine; `None`: they lie in a bucket.
+    pub files: Option<PathBuf>,
     /// Folder of the click log.
     pub click_log_dir: PathBuf,
     /// Bound of the click log, in bytes.
@@ -193,6 +195,12 @@ impl Config {
                 1 << 30,
                 BLOB_CACHE_BYTES,
             ),
+            // Whether it makes sense is the control plane's to say.
+            files: match settings.text("SIGNPOST_FILES") {
+                None => Some(data_dir.join(files::UPLOADS)),
+                Some(text) if text.contains("://") => None,
+                Some(text) => Some(PathBuf::from(text)),
+            },
             click_log_dir: path(settings, "SIGNPOST_CLICK_LOG_DIR")
                 .unwrap_or_else(|| data_dir.join(files::CLICKS)),
             click_log_bytes: settings.bytes("SIGNPOST_CLICK_LOG_BYTES", 8 << 30, CLICK_LOG_BYTES),

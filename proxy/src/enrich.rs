@@ -196,10 +196,10 @@ fn ring(
 }
 
 /// Redirects come first: the thread takes what processor time they leave. Best effort.
-fn lower_priority() {
+pub(crate) fn lower_priority() {
     const NICE: i32 = 10;
     // On Linux "this process" means this thread.
     if let Err(e) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(error = %e, "the enricher keeps its priority");
+        tracing::debug!(error = %e, "a thread keeps its priority");
     }
 }

@@ -17,6 +17,7 @@
     )
 )]
 
+mod file;
 mod reply;
 
 use bytes::Bytes;
@@ -28,6 +29,7 @@ use schemas::link::{Entry, Status};
 pub(crate) use self::reply::Reply;
 pub use self::reply::Response;
 use crate::answer::Kind;
+use crate::files::{Opened, Wanted};
 use crate::gates::{Gates, Spent};
 use crate::handler::{query_of, state};
 use crate::pages::{BlobHash, own};
@@ -67,6 +69,8 @@ pub struct Granted {
     turn: Option<u64>,
     /// Blobs that were waited for, and what came.
     blobs: Vec<(BlobHash, Option<Bytes>)>,
+    /// The file that was waited for.
+    file: Option<Box<Opened>>,
 }
 
 impl Granted {
@@ -79,6 +83,18 @@ impl Granted {
     pub(crate) fn blob(&self, hash: &BlobHash) -> Option<Option<Bytes>> {
         let found = self.blobs.iter().find(|(other, _)| other == hash)?;
         Some(found.1.clone())
+    }
+
+    /// A file was waited for.
+    pub(crate) fn add_file(&mut self, opened: Opened) {
+        self.file = Some(Box::new(opened));
+    }
+
+    /// Whether exactly this can be sent now.
+    fn has_opened(&self, wanted: &Wanted) -> bool {
+        self.file
+            .as_ref()
+            .is_some_and(|opened| opened.wanted == *wanted)
     }
 
     /// The visit is not let through after all.
@@ -114,6 +130,8 @@ pub enum Wait {
         /// Its SHA-256.
         hash: BlobHash,
     },
+    /// This file is to be opened.
+    File(Wanted),
 }
 
 /// What is to be done.
@@ -134,6 +152,8 @@ pub struct Answered<'a> {
     pub response: Response,
     /// What to record first, in this order.
     pub visits: [Option<Visit<'a>>; 2],
+    /// What is to be sent behind `response`, whose body is empty then.
+    pub download: Option<Box<Opened>>,
 }
 
 /// Why the way to a target ends early.
@@ -177,10 +197,12 @@ pub fn decide<'a>(asked: &Asked<'a>, entry: Entry<'a>, granted: &mut Granted) ->
     if visits[0].is_none() {
         granted.give_back(asked.gates);
     }
+    let download = reply.sends.then(|| granted.file.take()).flatten();
     Decided::Answer(Box::new(Answered {
         kind: reply.kind,
         response: reply.into_response(&asked.head),
         visits,
+        download,
     }))
 }
 
@@ -216,7 +238,8 @@ impl<'a> Walk<'_, 'a> {
             }
             _ => {
                 let led = self.lead(&entry, &view, &choice, (view.scan, granted))?;
-                let visit = self.counted(granted, &entry, &view).then_some(led.1);
+                let counted = led.0.counts && self.counted(granted, &entry, &view);
+                let visit = counted.then_some(led.1);
                 return Ok((led.0, [visit, None]));
             }
         };
@@ -233,9 +256,10 @@ impl<'a> Walk<'_, 'a> {
             variant: choice.variant,
             ..visit
         };
+        let counts = reply.counts;
         let visits = [
-            self.counted(granted, &next, &next_view).then_some(visit),
-            self.counted(granted, &entry, &view).then_some(hop),
+            (counts && self.counted(granted, &next, &next_view)).then_some(visit),
+            (counts && self.counted(granted, &entry, &view)).then_some(hop),
         ];
         Ok((reply, visits))
     }
@@ -306,12 +330,13 @@ impl<'a> Walk<'_, 'a> {
         let Some((max, beyond)) = view.click_limit else {
             return Ok(());
         };
-        if granted.spent.contains(&entry.link) {
+        if granted.spent.contains(&entry.link) || self.continues(view) {
             return Ok(());
         }
+        let is_file = matches!(view.target(), Some(Target::File(_)));
         let leases = &self.asked.gates.leases;
         // Looking is free: links are checked by programs before people follow them.
-        let spends = self.counted(granted, entry, view) && !self.facts.is_bot();
+        let spends = self.counted(granted, entry, view) && (is_file || !self.facts.is_bot());
         let spent = if spends {
             leases.spend(entry.link, max, self.asked.now_ms)
         } else {
@@ -441,8 +466,7 @@ impl<'a> Walk<'_, 'a> {
                 None => return Err(Kind::UnknownSlug.into()),
             },
             To::Target(Target::Body(body)) => gates.body(&body, granted).map_err(missing)?,
-            // No storage is read here.
-            To::Target(Target::File(_)) => return Err(Kind::BodyMissing.into()),
+            To::Target(Target::File(file)) => self.file(&file, view, granted)?,
             // A second hop.
             To::Target(Target::Link { .. } | Target::Pick(_)) => {
                 return Err(Kind::UnknownSlug.into());

@@ -29,6 +29,7 @@ pub use self::passwords::{Checked, Passwords};
 use crate::blobs::Blobs;
 use crate::extended::{Asked, Granted, Reply, Wait};
 use crate::feed::Caller;
+use crate::files::Files;
 use crate::pages::{BlobHash, Page, PageBody, filled};
 
 /// All of it.
@@ -40,6 +41,8 @@ pub struct Gates {
     pub passwords: Passwords,
     /// Large bodies.
     pub blobs: Arc<Blobs>,
+    /// Stored files.
+    pub files: Files,
     /// Passes forms on.
     pub(crate) caller: Option<Caller>,
 }
@@ -51,6 +54,7 @@ impl Gates {
             leases: Arc::default(),
             passwords: Passwords::none(),
             blobs: Arc::default(),
+            files: Files::default(),
             caller: None,
         }
     }

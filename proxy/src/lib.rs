@@ -14,6 +14,7 @@ pub mod data_folder;
 pub mod enrich;
 pub mod extended;
 pub mod feed;
+pub mod files;
 pub mod gates;
 pub mod handler;
 pub mod import;

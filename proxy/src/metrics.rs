@@ -49,6 +49,8 @@ pub const SNAPSHOT_WRITES: &str = "signpost_proxy_snapshot_writes_total";
 pub const BLOB_FETCHES: &str = "signpost_proxy_blob_fetches_total";
 /// What went wrong with copies of blobs on disk, by `kind` (damaged, write).
 pub const BLOB_ERRORS: &str = "signpost_proxy_blob_errors_total";
+/// Downloads of stored files, by `result` (done, gone, slow, broken, missing, ended).
+pub const DOWNLOADS: &str = "signpost_proxy_downloads_total";
 /// Passwords checked, by `result` (right, wrong, limited, busy).
 pub const PASSWORDS: &str = "signpost_proxy_passwords_total";
 /// Visits of click-limited links leased, by `result` (granted, none, failed), and given back.
@@ -96,6 +98,10 @@ pub fn describe() {
     describe_counter!(
         BLOB_ERRORS,
         "what went wrong with copies of blobs on disk, by kind: damaged, write"
+    );
+    describe_counter!(
+        DOWNLOADS,
+        "downloads of stored files, by result: done, gone (the client went away), slow (it took too little), broken (the file broke off), missing (its bytes could not be had), ended (the process did)"
     );
     describe_counter!(
         PASSWORDS,

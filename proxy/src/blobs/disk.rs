@@ -78,6 +78,16 @@ impl Disk {
         self.files.contains_key(hash)
     }
 
+    /// Whether it is there; it counts as used then.
+    pub(super) fn touch(&mut self, hash: &BlobHash) -> bool {
+        self.turn += 1;
+        let turn = self.turn;
+        self.files
+            .get_mut(hash)
+            .map(|file| file.used = turn)
+            .is_some()
+    }
+
     /// Reads a blob; `None` when it is not there or damaged, and then it is gone.
     pub(super) fn read(&mut self, hash: &BlobHash) -> Option<Bytes> {
         self.turn += 1;
@@ -107,9 +117,14 @@ impl Disk {
             tracing::warn!(%error, "a blob cannot be kept on disk");
             return;
         }
+        self.adopt(hash, bytes.len() as u64, wanted);
+    }
+
+    /// Counts a blob that lies in its place.
+    pub(super) fn adopt(&mut self, hash: &BlobHash, bytes: u64, wanted: &HashSet<BlobHash>) {
         self.turn += 1;
         let file = File {
-            bytes: bytes.len() as u64,
+            bytes,
             used: self.turn,
         };
         if let Some(old) = self.files.insert(*hash, file) {
@@ -143,9 +158,14 @@ impl Disk {
     }
 
     fn path(&self, hash: &BlobHash) -> PathBuf {
-        let name = hex::encode(hash);
-        self.dir.join(name.get(..2).unwrap_or_default()).join(name)
+        path_in(&self.dir, hash)
     }
+}
+
+/// Where a blob lies in the folder of copies.
+pub(super) fn path_in(dir: &Path, hash: &BlobHash) -> PathBuf {
+    let name = hex::encode(hash);
+    dir.join(name.get(..2).unwrap_or_default()).join(name)
 }
 
 fn entries(dir: &Path) -> Vec<PathBuf> {

@@ -107,6 +107,10 @@ impl Keeper {
                     self.want(hash);
                 }
             }
+            Message::Locate(hash, answer) => {
+                let _ = answer.send(self.disk.touch(&hash));
+            }
+            Message::Adopted(hash, bytes) => self.disk.adopt(&hash, bytes, &self.wanted),
             Message::Load(hash, answer) => {
                 // Read by another visitor's wish in the meantime?
                 let bytes = self.blobs.get(&hash).or_else(|| self.disk.read(&hash));

@@ -1,15 +1,18 @@
 //! Answers of links with a plan: made when they are needed, not ahead of time.
 
+use std::fmt::Write as _;
+use std::ops::Range;
+
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-    HeaderName, IF_NONE_MATCH, LOCATION, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, LOCATION,
+    REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::Full;
 use schemas::click::Outcome;
-use schemas::link::view::{Body, View};
+use schemas::link::view::{Body, File, View};
 use schemas::link::{Entry, Status};
 
 use super::Asked;
@@ -31,6 +34,10 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const STRICTEST: HeaderValue =
     HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox");
 
+/// For files: should a browser show one all the same, it runs nothing and sends nothing.
+const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox");
+const BYTES: HeaderValue = HeaderValue::from_static("bytes");
+
 /// An answer in the making.
 #[derive(Debug)]
 pub(crate) struct Reply {
@@ -40,6 +47,10 @@ pub(crate) struct Reply {
     pub(crate) outcome: Outcome,
     /// Of the proxy's own texts, which depend on what the client would rather read.
     own: bool,
+    /// A visit that it answers is recorded.
+    pub(super) counts: bool,
+    /// A file is sent behind it.
+    pub(super) sends: bool,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -55,6 +66,8 @@ impl Reply {
             status,
             outcome,
             own: false,
+            counts: true,
+            sends: false,
             headers,
             body,
         }
@@ -130,6 +143,63 @@ impl Reply {
         reply
     }
 
+    /// A stored file, or `range` of it; `None`: nothing of it is sent, and its length is not said.
+    pub(super) fn file(file: &File<'_>, status: StatusCode, range: Option<Range<u64>>) -> Self {
+        let mut reply = Self::new(Kind::File, status, Outcome::File, Bytes::new());
+        let headers = &mut reply.headers;
+        headers.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+        headers.insert(CONTENT_SECURITY_POLICY, SANDBOX);
+        headers.insert(ACCEPT_RANGES, BYTES);
+        let mut put = |name: HeaderName, text: String| {
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                headers.insert(name, value);
+            }
+        };
+        if status == StatusCode::RANGE_NOT_SATISFIABLE {
+            put(CONTENT_RANGE, format!("bytes */{}", file.size));
+            return reply;
+        }
+        put(CONTENT_DISPOSITION, disposition(file.name));
+        let Some(range) = range else {
+            return reply;
+        };
+        if let Ok(kind) = std::str::from_utf8(file.content_type) {
+            put(CONTENT_TYPE, kind.to_owned());
+        }
+        put(
+            CONTENT_LENGTH,
+            range.end.saturating_sub(range.start).to_string(),
+        );
+        if status == StatusCode::PARTIAL_CONTENT {
+            let last = range.end.saturating_sub(1);
+            put(
+                CONTENT_RANGE,
+                format!("bytes {}-{last}/{}", range.start, file.size),
+            );
+        }
+        reply
+    }
+
+    /// With an entity tag, quotes and all.
+    pub(super) fn tagged(mut self, tag: &[u8]) -> Self {
+        if let Ok(tag) = HeaderValue::from_bytes(tag) {
+            self.headers.insert(ETAG, tag);
+        }
+        self
+    }
+
+    /// No visit is recorded for it.
+    pub(super) fn uncounted(mut self) -> Self {
+        self.counts = false;
+        self
+    }
+
+    /// The file that was opened is sent behind it.
+    pub(super) fn sending(mut self) -> Self {
+        self.sends = true;
+        self
+    }
+
     /// The form that asks for a password. `wrong`: the one given was not it.
     pub(crate) fn password(wrong: Option<&str>) -> Self {
         let kind = match wrong {
@@ -179,7 +249,8 @@ impl Reply {
             let kind = self.kind;
             return Answer::Page { kind, json }.into_response();
         }
-        if let Some(etag) = self.headers.get(ETAG)
+        if !self.sends
+            && let Some(etag) = self.headers.get(ETAG)
             && matches_any(head.header(&IF_NONE_MATCH), etag.as_bytes())
         {
             self.status = StatusCode::NOT_MODIFIED;
@@ -198,9 +269,64 @@ impl Reply {
 }
 
 /// Whether `If-None-Match` names the tag (RFC 9110, 13.1.2: weak comparison).
-fn matches_any(header: &[u8], etag: &[u8]) -> bool {
+pub(super) fn matches_any(header: &[u8], etag: &[u8]) -> bool {
     header
         .split(|b| *b == b',')
         .map(<[u8]>::trim_ascii)
         .any(|one| one == b"*" || one.strip_prefix(b"W/").unwrap_or(one) == etag)
+}
+
+/// `attachment` with a name in both forms (RFC 6266): for old clients in ASCII with a `_` for all else, and as UTF-8.
+fn disposition(name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name);
+    let plain =
+        |c: char| c.is_ascii() && !c.is_ascii_control() && !matches!(c, '"' | '\\' | '%' | '/');
+    let ascii: String = name
+        .chars()
+        .map(|c| if plain(c) { c } else { '_' })
+        .collect();
+    let mut text = format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''");
+    for byte in name.bytes() {
+        // attr-char of RFC 8187.
+        if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_name_stands_in_a_header_in_both_forms() {
+        for (name, expected) in [
+            (
+                "kit.zip",
+                "attachment; filename=\"kit.zip\"; filename*=UTF-8''kit.zip",
+            ),
+            (
+                "a b.pdf",
+                "attachment; filename=\"a b.pdf\"; filename*=UTF-8''a%20b.pdf",
+            ),
+            (
+                "\"x\\%.t\"",
+                "attachment; filename=\"_x__.t_\"; filename*=UTF-8''%22x%5C%25.t%22",
+            ),
+            (
+                "é€.txt",
+                "attachment; filename=\"__.txt\"; filename*=UTF-8''%C3%A9%E2%82%AC.txt",
+            ),
+        ] {
+            assert_eq!(disposition(name.as_bytes()), expected);
+        }
+        let hostile = disposition(b"a\r\nSet-Cookie: x\xff");
+        assert!(
+            HeaderValue::from_str(&hostile).is_ok() && !hostile.contains(['\r', '\n']),
+            "{hostile}"
+        );
+    }
 }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use schemas::names::files::FEED_TOKEN;
 use schemas::settings::Secret;
 use tokio::time::timeout;
@@ -72,6 +73,30 @@ impl Caller {
             None
         };
         timeout(deadline, asking).await.ok()?
+    }
+
+    /// The head of an answer, its body still to come: of the first control plane that can be reached. No deadline is set
+    /// here beyond that of the head.
+    pub(crate) async fn open(
+        &self,
+        (method, path): (Method, &str),
+        headers: HeaderMap,
+    ) -> Option<Response<Incoming>> {
+        let token = self.token()?;
+        for url in &self.config.urls {
+            let mut request = Request::builder()
+                .method(method.clone())
+                .uri(path)
+                .body(Full::new(Bytes::new()))
+                .ok()?;
+            *request.headers_mut() = headers.clone();
+            match send(url, &token, request).await {
+                Ok(response) => return Some(response),
+                Err(super::Ended::Connect(_)) => {}
+                Err(_) => return None,
+            }
+        }
+        None
     }
 
     /// Read anew each time: it may have been made, or replaced, since.

@@ -1,6 +1,5 @@
 //! One connection: the direct path, then perhaps hyper; its deadlines, its end.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Shutdown, SocketAddr};
@@ -23,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::direct::{Direct, End};
-use super::extended::{self, Soon, Waiting};
+use super::extended::{self, Leaving, Left, Out, Soon, Waiting};
 use super::watched::{Activity, Watched};
 use super::worker::Worker;
 use crate::client_ip::client_ip;
@@ -35,6 +34,7 @@ use crate::request::{Head, Headers, HostName};
 /// A connection as a task of its worker. Taken off the worker's books when dropped.
 pub(super) struct Connection {
     stage: Stage,
+    leaving: Leaving,
     timer: Pin<Box<Sleep>>,
     timer_set: bool,
     activity: Rc<Activity>,
@@ -82,6 +82,7 @@ impl Connection {
         let limits = &worker.shared.limits;
         Self {
             stage: Stage::Direct(Direct::new(socket, peer.ip())),
+            leaving: Leaving::default(),
             peer: peer.ip(),
             timer: Box::pin(sleep_until(activity.look_again(now, limits))),
             timer_set: false,
@@ -102,6 +103,7 @@ impl Connection {
         let visitor = Visitor {
             worker: Rc::clone(&self.worker),
             activity: Rc::clone(&self.activity),
+            leaving: Rc::clone(&self.leaving),
             peer: self.peer,
         };
         let header_bytes = self.worker.shared.limits.header_bytes;
@@ -166,6 +168,10 @@ impl Connection {
             let Poll::Ready(result) = Pin::new(&mut **http).poll(cx) else {
                 return Poll::Pending;
             };
+            if let Some(download) = self.leaving.take() {
+                self.leave(*download);
+                return Poll::Ready(());
+            }
             if let Err(error) = &result
                 && (error.is_parse() || error.is_parse_too_large())
             {
@@ -192,6 +198,26 @@ impl Connection {
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
             }
+        }
+    }
+
+    /// Gives the socket to those who send files.
+    fn leave(&mut self, download: extended::Download) {
+        let Stage::Serving(http) = std::mem::replace(&mut self.stage, Stage::Done) else {
+            return;
+        };
+        let socket = http.into_parts().io.into_inner();
+        // Bytes of an earlier answer are left in hyper's buffer, since the client takes none: this one cannot follow them.
+        if self.activity.is_stalled() {
+            self.worker.metrics.closed(Closed::Write);
+            return;
+        }
+        match socket.stream.into_std() {
+            Ok(stream) => {
+                let files = &self.worker.shared.gates.files;
+                files.send(stream, download.head, download.opened);
+            }
+            Err(_) => self.worker.metrics.closed(Closed::Write),
         }
     }
 
@@ -252,12 +278,13 @@ impl Drop for Connection {
 struct Visitor {
     worker: Rc<Worker>,
     activity: Rc<Activity>,
+    leaving: Leaving,
     peer: IpAddr,
 }
 
 impl Service<Request<Incoming>> for Visitor {
     type Response = Response<Full<Bytes>>;
-    type Error = Infallible;
+    type Error = Left;
     type Future = Soon;
 
     #[inline]
@@ -284,7 +311,8 @@ impl Service<Request<Incoming>> for Visitor {
                 };
                 let mut granted = Granted::default();
                 match extended::answer(&self.worker, &asked, entry, &mut granted) {
-                    Ok(response) => response,
+                    Ok(Out::Answer(response)) => response,
+                    Ok(leave) => return Soon::Now(Some(leave.or_leave(&self.leaving))),
                     Err(wait) => {
                         let client_ip = head.client_ip;
                         drop(table);
@@ -295,6 +323,7 @@ impl Service<Request<Incoming>> for Visitor {
                             body: Some(body),
                             client_ip,
                             granted,
+                            leaving: Rc::clone(&self.leaving),
                         };
                         return Soon::Later(Box::pin(waiting.answer(wait)));
                     }
@@ -314,7 +343,7 @@ impl Service<Request<Incoming>> for Visitor {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }
-        Soon::Now(Some(response))
+        Soon::Now(Some(Ok(response)))
     }
 }
 

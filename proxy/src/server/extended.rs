@@ -1,6 +1,6 @@
 //! Answers to requests for links that do more than redirect, waiting where that must be.
 
-use std::convert::Infallible;
+use std::cell::Cell;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -21,9 +21,10 @@ use tokio::time::timeout;
 use super::connection::unix_ms;
 use super::watched::Activity;
 use super::worker::Worker;
-use crate::answer::Kind;
+use crate::answer::{Date, Kind};
 use crate::enrich::form_decoded;
 use crate::extended::{Asked, Decided, Granted, Reply, Response, Wait, decide};
+use crate::files::{Closed, Opened};
 use crate::gates::Checked;
 use crate::handler;
 use crate::metrics::Method;
@@ -40,31 +41,68 @@ const FORM_DEADLINE: Duration = Duration::from_secs(5);
 const FORWARD_DEADLINE: Duration = Duration::from_secs(2);
 const MAX_FORWARDED_BYTES: usize = 256 << 10;
 
-/// Times a request may wait for something: a password, two leases, two pages, and one that another visitor got first.
+/// Times a request may wait for something: a password, two leases, two pages or a file that changes meanwhile, and one that
+/// another visitor got first.
 const MAX_WAITS: usize = 6;
 
 const X_LINK: HeaderName = HeaderName::from_static("x-signpost-link");
 const X_VISITOR: HeaderName = HeaderName::from_static("x-signpost-visitor");
 
+/// What a request comes to.
+pub(super) enum Out {
+    /// An answer.
+    Answer(Response),
+    /// The connection leaves, with a download.
+    Leave(Box<Download>),
+}
+
+/// A download that is to take its connection with it.
+#[derive(Debug)]
+pub(super) struct Download {
+    /// The answer's head as bytes.
+    pub(super) head: Vec<u8>,
+    /// What is sent behind it.
+    pub(super) opened: Opened,
+}
+
+/// Where a request leaves its download for the connection: hyper carries answers only.
+pub(super) type Leaving = Rc<Cell<Option<Box<Download>>>>;
+
+/// How hyper is told to let go of a connection.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is a download's from here on")]
+pub(super) struct Left;
+
+impl Out {
+    /// For hyper.
+    pub(super) fn or_leave(self, leaving: &Leaving) -> Result<Response, Left> {
+        match self {
+            Self::Answer(response) => Ok(response),
+            Self::Leave(download) => {
+                leaving.set(Some(download));
+                Err(Left)
+            }
+        }
+    }
+}
+
 /// An answer, now or after waiting.
 pub(super) enum Soon {
     /// It is there.
-    Now(Option<Response>),
+    Now(Option<Result<Response, Left>>),
     /// It is waited for.
-    Later(Pin<Box<dyn Future<Output = Response>>>),
+    Later(Pin<Box<dyn Future<Output = Result<Response, Left>>>>),
 }
 
 impl Future for Soon {
-    type Output = Result<Response, Infallible>;
+    type Output = Result<Response, Left>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
             // hyper asks once.
-            Self::Now(response) => response
-                .take()
-                .map_or(Poll::Pending, |r| Poll::Ready(Ok(r))),
-            Self::Later(future) => future.as_mut().poll(cx).map(Ok),
+            Self::Now(response) => response.take().map_or(Poll::Pending, Poll::Ready),
+            Self::Later(future) => future.as_mut().poll(cx),
         }
     }
 }
@@ -76,7 +114,7 @@ pub(super) fn answer(
     asked: &Asked<'_>,
     entry: Entry<'_>,
     granted: &mut Granted,
-) -> Result<Response, Wait> {
+) -> Result<Out, Wait> {
     match decide(asked, entry, granted) {
         Decided::Answer(answered) => {
             for visit in answered.visits.iter().flatten() {
@@ -84,10 +122,32 @@ pub(super) fn answer(
             }
             let method = Method::of(asked.head.method);
             worker.metrics.answered(answered.kind, method);
-            Ok(answered.response)
+            let Some(opened) = answered.download else {
+                return Ok(Out::Answer(answered.response));
+            };
+            Ok(Out::Leave(Box::new(Download {
+                head: last_head(&answered.response, asked.now_ms),
+                opened: *opened,
+            })))
         }
         Decided::Wait(wait) => Err(wait),
     }
+}
+
+/// The head of a connection's last answer, as bytes.
+fn last_head(response: &Response, now_ms: i64) -> Vec<u8> {
+    let status = response.status();
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
+    for (name, value) in response.headers() {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            head.extend_from_slice(part);
+        }
+    }
+    head.extend_from_slice(b"connection: close\r\ndate: ");
+    head.extend_from_slice(Date::default().at(now_ms));
+    head.extend_from_slice(b"\r\n\r\n");
+    head
 }
 
 /// A request that waits.
@@ -98,35 +158,37 @@ pub(super) struct Waiting {
     pub(super) body: Option<Incoming>,
     pub(super) client_ip: IpAddr,
     pub(super) granted: Granted,
+    pub(super) leaving: Leaving,
 }
 
 impl Waiting {
     /// Waits for this, then for whatever else, then answers.
-    pub(super) async fn answer(mut self, mut wait: Wait) -> Response {
-        let mut response = None;
+    pub(super) async fn answer(mut self, mut wait: Wait) -> Result<Response, Left> {
+        let mut out = None;
         for _ in 0..MAX_WAITS {
             if let Err(reply) = self.wait(wait).await {
-                response = Some(self.finish(reply));
+                out = Some(Out::Answer(self.finish(reply)));
                 break;
             }
             match self.again() {
                 Ok(answered) => {
-                    response = Some(answered);
+                    out = Some(answered);
                     break;
                 }
                 Err(next) => wait = next,
             }
         }
-        let mut response = response.unwrap_or_else(|| self.finish(Reply::own(Kind::GateBusy)));
+        let out = out.unwrap_or_else(|| Out::Answer(self.finish(Reply::own(Kind::GateBusy))));
+        let mut response = out.or_leave(&self.leaving)?;
         if self.worker.is_draining() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }
-        response
+        Ok(response)
     }
 
     /// Decides anew, with the newest table.
-    fn again(&mut self) -> Result<Response, Wait> {
+    fn again(&mut self) -> Result<Out, Wait> {
         let worker = &self.worker;
         let head = Head::of(&self.parts, self.client_ip);
         let mut host = HostName::new();
@@ -141,7 +203,7 @@ impl Waiting {
             let method = Method::of(head.method);
             worker.metrics.answered(decision.answer.kind(), method);
             self.granted.give_back(&worker.shared.gates);
-            return Ok(decision.answer.into_response());
+            return Ok(Out::Answer(decision.answer.into_response()));
         };
         let asked = Asked {
             head,
@@ -172,6 +234,11 @@ impl Waiting {
                 let bytes = gates.blobs.load(hash).await;
                 self.granted.add_blob(hash, bytes);
             }
+            Wait::File(wanted) => match gates.files.open(wanted).await {
+                Ok(opened) => self.granted.add_file(opened),
+                Err(Closed::Busy) => return Err(Reply::own(Kind::GateBusy)),
+                Err(Closed::Missing) => return Err(Reply::own(Kind::BodyMissing)),
+            },
             Wait::Password { link, phc } => {
                 let form = self.form().await?;
                 let password = field(&form, PASSWORD_FIELD.as_bytes());

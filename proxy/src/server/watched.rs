@@ -53,6 +53,11 @@ impl Activity {
         self.sent.get()
     }
 
+    /// Whether the client took nothing of the last bytes it was sent.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.get().is_some()
+    }
+
     /// Whether the last request has a body that nobody has read.
     pub(super) fn has_body_left(&self) -> bool {
         self.body_left.get()

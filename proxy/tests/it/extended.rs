@@ -248,16 +248,21 @@ fn a_body_in_a_blob_has_its_hash_as_entity_tag() {
     assert_eq!(clicks(proxy, dir.path()), []);
 }
 
-fn locked(password: &str) -> Plan {
+/// A password's hash, cheap enough for tests.
+pub(crate) fn phc(password: &str) -> String {
     use argon2::password_hash::phc::PasswordHash;
     use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
     let params = Params::new(64, 1, 1, None).expect("small");
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let hash: PasswordHash = argon2.hash_password(password.as_bytes()).expect("hash");
+    hash.to_string()
+}
+
+fn locked(password: &str) -> Plan {
     Plan {
         password: Some(Password {
             version: 1,
-            phc: hash.to_string(),
+            phc: phc(password),
         }),
         ..Plan::default()
     }

@@ -370,7 +370,17 @@ fn serve(mut stream: TcpStream, state: &(Mutex<State>, Condvar)) -> std::io::Res
     if let Some(hash) = target.strip_prefix(feed::paths::BLOBS) {
         let bytes = guard.blobs.get(hash.trim_start_matches('/')).cloned();
         drop(guard);
+        let range = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(": bytes=")?;
+            let (first, last) = value.trim().split_once('-')?;
+            let range: (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+            name.eq_ignore_ascii_case("range").then_some(range)
+        });
         return stream.write_all(&match bytes {
+            Some(bytes) if range.is_some_and(|(_, last)| last < bytes.len()) => {
+                let (first, last) = range.expect("a range");
+                whole("206 Partial Content", "", &bytes[first..=last])
+            }
             Some(bytes) => whole("200 OK", "", &bytes),
             None => whole("404 Not Found", "", b""),
         });

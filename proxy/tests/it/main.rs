@@ -7,6 +7,7 @@ mod direct;
 mod extended;
 mod feed;
 mod feed_server;
+mod files;
 mod harness;
 mod http;
 mod redirect;
