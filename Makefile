@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export SIGNPOST_CACHE_DIR := $(abspath $(or $(SIGNPOST_CACHE_DIR),.cache))
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
-.PHONY: help deps fetch build up test lint layers rows pages replay bench
+.PHONY: help deps fetch build up test lint layers rows pages fuzz replay bench
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,8 @@ rows: ## Write docs/api/rows.md anew from the tests
 	@SIGNPOST_ROWS_UPDATE=1 cargo test --locked -p signpost --test it rows
 pages: ## Check visitors' pages in headless Chromium, screenshots go to .cache/pages
 	@deploy/dev/pages
+fuzz: fetch ## Fuzz the REST API from its OpenAPI document
+	@deploy/dev/fuzz
 replay: fetch build ## Replay 10,000 real requests through everything and compare every number
 	@deploy/dev/replay
 bench: fetch build ## Measure; numbers go to benches/BASELINE.md

@@ -32,18 +32,22 @@ pub(super) struct AppsBody {
 
 /// `GET /domain/:id/apps`
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct AppsReply {
+pub(super) struct DomainAppsReply {
     #[schema(example = 0)]
     error: u8,
     data: AppsBody,
 }
 
 /// Apps that may open a domain's links.
-#[utoipa::path(get, path = "/api/domain/{id}/apps", tag = "Domains", params(("id" = i64, Path)), responses((status = 200, body = AppsReply)))]
-pub(super) async fn show(State(app): State<Arc<App>>, caller: Caller, id: Id) -> Reply<AppsReply> {
+#[utoipa::path(get, path = "/api/domain/{id}/apps", tag = "Domains", params(("id" = i64, Path)), responses((status = 200, body = DomainAppsReply)))]
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    id: Id,
+) -> Reply<DomainAppsReply> {
     caller.need(Scope::Read)?;
     let found = of(&app, &caller, id.of("domain")?).await?;
-    Ok(Json(AppsReply {
+    Ok(Json(DomainAppsReply {
         error: 0,
         data: AppsBody {
             apple: Some(found.apple),

@@ -104,6 +104,7 @@ pub(super) struct CampaignItem {
     public: bool,
     /// URL that leads to its links in turn; `false` without a slug.
     #[serde(serialize_with = "or_false")]
+    #[schema(schema_with = text_or_false)]
     rotator: Option<String>,
     /// URL of its list, which everybody sees when it is public.
     list: String,
@@ -378,6 +379,17 @@ fn refusal(error: CampaignError, id: i64, link: i64) -> ApiError {
         CampaignError::Plan(error) => error.into(),
         CampaignError::Failed(error) => ApiError::Internal(error),
     }
+}
+
+/// The schema of what [`or_false`] writes.
+fn text_or_false() -> utoipa::openapi::Schema {
+    use utoipa::openapi::schema::{Object, OneOfBuilder, Schema, Type};
+    Schema::OneOf(
+        OneOfBuilder::new()
+            .item(Object::with_type(Type::String))
+            .item(Object::with_type(Type::Boolean))
+            .build(),
+    )
 }
 
 fn or_false<S: Serializer>(url: &Option<String>, to: S) -> Result<S::Ok, S::Error> {

@@ -81,8 +81,27 @@ pub(super) struct ExportedLink {
     date: String,
 }
 
+/// `GET /urls/export?format=json`
+#[derive(Debug, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the answer in the OpenAPI document; it is written link by link"
+)]
+pub(super) struct ExportReply {
+    /// 0
+    error: u8,
+    data: ExportedLinks,
+}
+
+/// All links, oldest first.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "part of ExportReply")]
+pub(super) struct ExportedLinks {
+    urls: Vec<ExportedLink>,
+}
+
 /// Exports all links as CSV (default), NDJSON or JSON.
-#[utoipa::path(get, path = "/api/urls/export", tag = "Links", params(("format" = Option<String>, Query, description = "csv (default), ndjson or json")), responses((status = 200, body = Vec<ExportedLink>, description = "csv: a header line and a line a link; ndjson: an object a line; json: {error, data:{urls:[…]}}")))]
+#[utoipa::path(get, path = "/api/urls/export", tag = "Links", params(("format" = Option<String>, Query, description = "csv (default), ndjson or json")), responses((status = 200, content((ExportReply = "application/json"), (String = "text/csv"), (String = "application/x-ndjson")), description = "csv: a header line and a line a link; ndjson: an object a line; json: {error, data:{urls:[…]}}")))]
 pub(super) async fn export(
     State(app): State<Arc<App>>,
     caller: Caller,

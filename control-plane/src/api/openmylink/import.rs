@@ -56,12 +56,12 @@ pub(super) struct ImportReply {
     added: usize,
     /// Lines that were not.
     failed: usize,
-    results: Vec<Outcome>,
+    results: Vec<LineOutcome>,
 }
 
 /// What became of a line.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Outcome {
+pub(super) struct LineOutcome {
     /// Place in the file, from 1, without the header line.
     line: usize,
     /// 0 or 1.
@@ -119,7 +119,7 @@ pub(super) async fn import(
             crate::links::add_all(&app, caller.workspace(), wishes.collect(), together).await?;
         for (outcome, imported_clicks) in outcomes.into_iter().zip(clicks) {
             results.push(match outcome {
-                Ok(link) => Outcome {
+                Ok(link) => LineOutcome {
                     line: results.len() + 1,
                     error: 0,
                     id: (!dry_run).then_some(link.id),
@@ -127,7 +127,7 @@ pub(super) async fn import(
                     imported_clicks,
                     message: None,
                 },
-                Err(error) => Outcome {
+                Err(error) => LineOutcome {
                     line: results.len() + 1,
                     error: 1,
                     id: None,

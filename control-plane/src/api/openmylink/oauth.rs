@@ -95,7 +95,7 @@ pub(super) struct SecretReply {
 
 /// `GET /oauth/apps`
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct AppsReply {
+pub(super) struct AllowedAppsReply {
     #[schema(example = 0)]
     error: u8,
     data: Vec<AppItem>,
@@ -231,11 +231,11 @@ pub(super) async fn delete(
 }
 
 /// Apps that act for the caller in this workspace.
-#[utoipa::path(get, path = "/api/oauth/apps", tag = "OAuth 2", responses((status = 200, body = AppsReply)))]
-pub(super) async fn apps(State(app): State<Arc<App>>, caller: Caller) -> Reply<AppsReply> {
+#[utoipa::path(get, path = "/api/oauth/apps", tag = "OAuth 2", responses((status = 200, body = AllowedAppsReply)))]
+pub(super) async fn apps(State(app): State<Arc<App>>, caller: Caller) -> Reply<AllowedAppsReply> {
     let of = (caller.workspace(), caller.key.user_id);
     let rows = oauth::allowed(&app.store, of, app.clock.now_ms()).await?;
-    Ok(Json(AppsReply {
+    Ok(Json(AllowedAppsReply {
         error: 0,
         data: rows
             .into_iter()

@@ -2,6 +2,7 @@
 //! and loads nothing.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use axum::Json;
 use axum::response::Html;
@@ -13,6 +14,8 @@ use super::{
     account, apps, bulk, campaigns, channels, domains, export, files, folders, import, keys, links,
     members, oauth, overlays, pixels, plans, qr, single, splashes, stats, tags, users,
 };
+
+mod answers;
 
 /// All endpoints. A test calls each, so the list cannot fall behind the router.
 #[derive(OpenApi)]
@@ -122,7 +125,7 @@ use super::{
         overlays::messages,
         overlays::delete_message,
     ),
-    components(schemas(stats::EventsReply)),
+    components(schemas(stats::EventsReply, super::reply::ErrorReply)),
     security(("key" = [])),
     modifiers(&Key)
 )]
@@ -138,14 +141,20 @@ impl Modify for Key {
     }
 }
 
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let mut document = serde_json::json!(Document::openapi());
+    answers::complete(&mut document);
+    document
+});
+
 /// The document, without a key.
-pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
-    Json(Document::openapi())
+pub(super) async fn document() -> Json<&'static Value> {
+    Json(&DOCUMENT)
 }
 
 /// The document as a page, without a key.
 pub(super) async fn page() -> Html<String> {
-    let document = serde_json::json!(Document::openapi());
+    let document = &*DOCUMENT;
     let mut page = String::from(HEAD);
     let info = |name: &str| escape(document["info"][name].as_str().unwrap_or_default());
     let _ = write!(
@@ -195,7 +204,8 @@ fn operation_text(page: &mut String, method: &str, path: &str, operation: &Value
         );
     }
     let body = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
-    let answer = &operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"];
+    let answer = &operation["responses"]["200"]["content"]["application/json"]["schema"];
+    let answer = &answer["anyOf"][0]["$ref"];
     for (what, reference) in [("takes", body), ("answers", answer)] {
         if let Some(name) = reference.as_str().and_then(|r| r.rsplit('/').next()) {
             let _ = write!(

@@ -125,7 +125,7 @@ pub(super) struct NewPlanReply {
 /// `PUT /plan/:planid/user/:userid`
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
-pub(super) struct AssignRequest {
+pub(super) struct PlanAssignRequest {
     /// `monthly`, `yearly` or `lifetime`: when it ends, unless `expiration` says so.
     #[serde(deserialize_with = "text")]
     #[serde(rename = "type")]
@@ -238,7 +238,7 @@ pub(super) async fn delete(State(app): State<Arc<App>>, _: Caller, id: Id) -> Re
 }
 
 /// Puts the workspace that was made with a user on a plan.
-#[utoipa::path(put, path = "/api/plan/{planid}/user/{userid}", tag = "Plans (administrators)", params(("planid" = i64, Path), ("userid" = i64, Path)), request_body = AssignRequest, responses((status = 200, body = MessageReply)))]
+#[utoipa::path(put, path = "/api/plan/{planid}/user/{userid}", tag = "Plans (administrators)", params(("planid" = i64, Path), ("userid" = i64, Path)), request_body = PlanAssignRequest, responses((status = 200, body = MessageReply)))]
 pub(super) async fn assign(
     State(app): State<Arc<App>>,
     _: Caller,
@@ -250,7 +250,7 @@ pub(super) async fn assign(
             .map_err(|_| ApiError::not_found(what, text))
     };
     let (plan, user) = (number("plan", &plan)?, number("user", &user)?);
-    let body: AssignRequest = read(&body)?;
+    let body: PlanAssignRequest = read(&body)?;
     let now_ms = app.clock.now_ms();
     let term = filled(body.term.as_deref()).map(Term::parse).transpose()?;
     let ends_at = match filled(body.expiration.as_deref()) {

@@ -26,7 +26,7 @@ pub(crate) type Reply<T> = Result<Json<T>, Failure>;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ErrorReply {
     /// Never 0: 1, or 429 when there were too many calls, 500 or 503 when the fault is ours.
-    #[schema(example = 1)]
+    #[schema(example = 1, minimum = 1)]
     error: u16,
     /// What went wrong, for people.
     #[schema(example = "Custom alias 'spring-sale' is already in use")]
