@@ -34,6 +34,7 @@ mod qr;
 mod roles;
 mod s3;
 mod slugs_at_rest;
+mod samples;
 mod start;
 mod stats;
 mod storage;

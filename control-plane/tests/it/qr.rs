@@ -119,7 +119,7 @@ fn decode(png: &[u8]) -> String {
 }
 
 /// A server that answers everything with these bytes.
-async fn site(body: Vec<u8>) -> SocketAddr {
+pub(crate) async fn site(body: Vec<u8>) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .expect("binds");
@@ -137,7 +137,7 @@ async fn site(body: Vec<u8>) -> SocketAddr {
 }
 
 /// A PNG of one colour.
-fn plain_png(side: u32, rgb: [u8; 3]) -> Vec<u8> {
+pub(crate) fn plain_png(side: u32, rgb: [u8; 3]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut encoder = png::Encoder::new(&mut out, side, side);
     encoder.set_color(png::ColorType::Rgb);
