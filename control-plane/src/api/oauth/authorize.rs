@@ -8,10 +8,11 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use maud::html;
 
 use super::browser::Browser;
 use super::fields::Fields;
-use super::page::{alert, escape};
+use super::page::alert;
 use super::sign_in;
 use crate::api::openmylink::reply::Failure;
 use crate::app::App;
@@ -186,46 +187,44 @@ async fn consent(
     let workspaces = members::workspaces(&app.store, user.user).await?;
     let place = match workspaces.as_slice() {
         [] => return Ok(refuse(browser, "Your account belongs to no workspace.")),
-        [(id, ..)] => format!("<input type=\"hidden\" name=\"workspace\" value=\"{id}\">"),
-        many => {
-            let options: String = many
-                .iter()
-                .map(|(id, name, role)| {
-                    format!(
-                        "<option value=\"{id}\">{} ({})</option>",
-                        escape(name),
-                        escape(role)
-                    )
-                })
-                .collect();
-            format!(
-                "<label for=\"workspace\">Workspace</label><select id=\"workspace\" name=\"workspace\">{options}</select>"
-            )
-        }
+        [(id, ..)] => html! { input type="hidden" name="workspace" value=(id); },
+        many => html! {
+            label for="workspace" { "Workspace" }
+            select id="workspace" name="workspace" {
+                @for (id, name, role) in many {
+                    option value=(id) { (name) " (" (role) ")" }
+                }
+            }
+        },
     };
-    let rights: String = [
+    let rights = [
         (Scope::Read, "read your account, links and statistics"),
         (
             Scope::Write,
             "make, change and delete links and everything that belongs to them",
         ),
-    ]
-    .into_iter()
-    .filter(|(scope, _)| wanted.scopes.allow(*scope))
-    .map(|(_, text)| format!("<li>{text}</li>"))
-    .collect();
+    ];
     let target = origin_of(&asked.redirect_uri);
-    let content = format!(
-        "<p>You are signed in as <strong>{}</strong>. The app <strong>{}</strong> at <code>{}</code> asks to</p><ul>{rights}</ul>\
-         <p>It gets neither your password nor your API keys. You can take this back at any time.</p>\
-         <form method=\"post\" action=\"/oauth/authorize\">{}<input type=\"hidden\" name=\"request\" value=\"{}\">{place}\
-         <button name=\"decision\" value=\"allow\">Allow</button><button class=\"plain\" name=\"decision\" value=\"deny\">Deny</button></form>",
-        escape(&user.username),
-        escape(&asked.client.name),
-        escape(&target),
-        browser.proof_field()?,
-        escape(&fields.to_query()),
-    );
+    let proof = browser.proof_field()?;
+    let content = html! {
+        p {
+            "You are signed in as " strong { (user.username) } ". The app " strong { (asked.client.name) }
+            " at " code { (target) } " asks to"
+        }
+        ul {
+            @for (scope, text) in rights {
+                @if wanted.scopes.allow(scope) { li { (text) } }
+            }
+        }
+        p { "It gets neither your password nor your API keys. You can take this back at any time." }
+        form method="post" action="/oauth/authorize" {
+            (proof)
+            input type="hidden" name="request" value=(fields.to_query());
+            (place)
+            button name="decision" value="allow" { "Allow" }
+            button.plain name="decision" value="deny" { "Deny" }
+        }
+    };
     let title = format!("Allow {}?", asked.client.name);
     Ok(browser.page(StatusCode::OK, &title, &content, Some(&target)))
 }

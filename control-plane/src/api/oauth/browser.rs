@@ -14,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{COOKIE, LOCATION, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use maud::{Markup, html};
 
 use super::fields::Fields;
 use super::page;
@@ -100,16 +101,14 @@ impl Browser {
     }
 
     /// The hidden field of a form.
-    pub(super) fn proof_field(&mut self) -> Result<String, ApiError> {
+    pub(super) fn proof_field(&mut self) -> Result<Markup, ApiError> {
         if self.form.is_none() {
             let secret = NewKey::marked("").map_err(anyhow::Error::new)?;
             self.set(FORM, &secret.secret, SIGN_IN_MS / 1000);
             self.form = Some(secret.secret);
         }
         let proof = self.proof().unwrap_or_default();
-        Ok(format!(
-            "<input type=\"hidden\" name=\"{PROOF}\" value=\"{proof}\">"
-        ))
+        Ok(html! { input type="hidden" name=(PROOF) value=(proof); })
     }
 
     /// Whether this form came from a page that we gave to this browser, signed in as it is.
@@ -130,7 +129,7 @@ impl Browser {
         self,
         status: StatusCode,
         title: &str,
-        content: &str,
+        content: &Markup,
         form_target: Option<&str>,
     ) -> Response {
         self.with_cookies(page::page(status, title, content, form_target))

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use http::StatusCode;
+use maud::html;
 
 use super::browser::Browser;
 use super::fields::Fields;
-use super::page::{alert, escape};
+use super::page::{alert, in_path};
 use super::sign_in::status;
 use crate::api::openmylink::reply::Failure;
 use crate::api::openmylink::users::Person;
@@ -80,10 +81,11 @@ pub(super) async fn accept(
         }
     };
     browser.sign_in(&app, user).await?;
-    let content = format!(
-        "<p>You belong to the workspace now.</p><p>Your API key for it, shown this once:</p><p><code>{}</code></p>",
-        escape(&key.secret)
-    );
+    let content = html! {
+        p { "You belong to the workspace now." }
+        p { "Your API key for it, shown this once:" }
+        p { code { (key.secret) } }
+    };
     Ok(browser.page(StatusCode::OK, "Welcome", &content, None))
 }
 
@@ -102,27 +104,27 @@ async fn form(
     let has_account = users::credentials(&app.store, &invitation.email)
         .await?
         .is_some();
-    let name = if has_account {
-        ""
-    } else {
-        "<label for=\"username\">User name</label><input id=\"username\" name=\"username\" autocomplete=\"username\" autocapitalize=\"none\" required>"
-    };
     let (label, complete) = if has_account {
         ("Password of your account", "current-password")
     } else {
         ("New password, at least 8 characters", "new-password")
     };
-    let content = format!(
-        "{}<p><strong>{}</strong> is invited to a workspace as <strong>{}</strong>.</p>\
-         <form method=\"post\" action=\"/invitation/{}\">{}{name}\
-         <label for=\"password\">{label}</label><input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"{complete}\" required>\
-         <button>Join</button></form>",
-        alert(error),
-        escape(&invitation.email),
-        invitation.role.map_or("", Role::name),
-        percent_encoding::utf8_percent_encode(token, percent_encoding::NON_ALPHANUMERIC),
-        browser.proof_field()?,
-    );
+    let proof = browser.proof_field()?;
+    let role = invitation.role.map_or("", Role::name);
+    let content = html! {
+        (alert(error))
+        p { strong { (invitation.email) } " is invited to a workspace as " strong { (role) } "." }
+        form method="post" action=(in_path("/invitation/", token)) {
+            (proof)
+            @if !has_account {
+                label for="username" { "User name" }
+                input id="username" name="username" autocomplete="username" autocapitalize="none" required;
+            }
+            label for="password" { (label) }
+            input id="password" name="password" type="password" autocomplete=(complete) required;
+            button { "Join" }
+        }
+    };
     Ok(browser.page(status, "Invitation", &content, None))
 }
 

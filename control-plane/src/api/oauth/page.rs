@@ -10,6 +10,7 @@ use http::header::{
     X_FRAME_OPTIONS,
 };
 use http::{HeaderValue, StatusCode};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
 const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:28rem;margin:3rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}\
@@ -23,24 +24,31 @@ button.plain{background:#fff;color:#0b4f9c}.error{border-left:.25rem solid #b000
 static STYLE_HASH: LazyLock<String> =
     LazyLock::new(|| STANDARD.encode(Sha256::digest(STYLE.as_bytes())));
 
-/// A page. `content` is HTML; `form_target`: an origin that a form's answer may redirect to, besides this one.
+/// A page. `form_target`: an origin that a form's answer may redirect to, besides this one.
 pub(super) fn page(
     status: StatusCode,
     title: &str,
-    content: &str,
+    content: &Markup,
     form_target: Option<&str>,
 ) -> Response {
-    let html = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>{title}</title><style>{STYLE}</style></head><body><main><h1>{title}</h1>{content}</main></body></html>",
-        title = escape(title),
-    );
+    let html = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width,initial-scale=1";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body { main { h1 { (title) } (content) } }
+        }
+    };
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{}'; form-action 'self' {}; frame-ancestors 'none'; base-uri 'none'",
         *STYLE_HASH,
         form_target.unwrap_or_default()
     );
-    let mut response = (status, Html(html)).into_response();
+    let mut response = (status, Html(html.into_string())).into_response();
     let headers = response.headers_mut();
     for (name, value) in [
         (X_FRAME_OPTIONS, "DENY"),
@@ -59,28 +67,15 @@ pub(super) fn page(
     response
 }
 
-/// A paragraph that says what went wrong, read out at once.
-pub(super) fn alert(text: &str) -> String {
-    if text.is_empty() {
-        return String::new();
-    }
-    format!("<p class=\"error\" role=\"alert\">{}</p>", escape(text))
+/// A paragraph that says what went wrong, read out at once; nothing of an empty text.
+pub(super) fn alert(text: &str) -> Markup {
+    html! { @if !text.is_empty() { p.error role="alert" { (text) } } }
 }
 
-/// A text in HTML, in attributes too.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
+/// A token in the path of a form's action.
+pub(super) fn in_path(before: &str, token: &str) -> String {
+    let token = percent_encoding::utf8_percent_encode(token, percent_encoding::NON_ALPHANUMERIC);
+    format!("{before}{token}")
 }
 
 #[cfg(test)]
@@ -89,10 +84,12 @@ mod tests {
 
     #[test]
     fn texts_cannot_leave_their_place() {
+        let hostile = "<img src='x' onerror=\"a&b\">";
         assert_eq!(
-            escape("<img src='x' onerror=\"a&b\">"),
-            "&lt;img src=&#39;x&#39; onerror=&quot;a&amp;b&quot;&gt;"
+            alert(hostile).into_string(),
+            "<p class=\"error\" role=\"alert\">&lt;img src='x' onerror=&quot;a&amp;b&quot;&gt;</p>"
         );
-        assert_eq!(alert(""), "");
+        assert_eq!(alert("").into_string(), "");
+        assert_eq!(in_path("/login/", "../\"x"), "/login/%2E%2E%2F%22x");
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use http::StatusCode;
+use maud::html;
 
 use super::browser::Browser;
 use super::fields::Fields;
-use super::page::{alert, escape};
+use super::page::{alert, in_path};
 use crate::api::openmylink::reply::Failure;
 use crate::app::App;
 use crate::domain::key;
@@ -23,12 +24,11 @@ pub(super) async fn show(
     let Some(user) = browser.signed_in(&app).await? else {
         return form(browser, StatusCode::OK, "", "");
     };
-    let content = format!(
-        "<p>You are signed in as <strong>{}</strong> ({}).</p><form method=\"post\" action=\"/logout\">{}<button>Sign out</button></form>",
-        escape(&user.username),
-        escape(&user.email),
-        browser.proof_field()?
-    );
+    let proof = browser.proof_field()?;
+    let content = html! {
+        p { "You are signed in as " strong { (user.username) } " (" (user.email) ")." }
+        form method="post" action="/logout" { (proof) button { "Sign out" } }
+    };
     Ok(browser.page(StatusCode::OK, "Signed in", &content, None))
 }
 
@@ -69,15 +69,19 @@ pub(super) fn form(
     request: &str,
     error: &str,
 ) -> Result<Response, Failure> {
-    let content = format!(
-        "{}<form method=\"post\" action=\"/login\">{}<input type=\"hidden\" name=\"request\" value=\"{}\">\
-         <label for=\"login\">Email or user name</label><input id=\"login\" name=\"login\" autocomplete=\"username\" autocapitalize=\"none\" required>\
-         <label for=\"password\">Password</label><input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\" required>\
-         <button>Sign in</button></form>",
-        alert(error),
-        browser.proof_field()?,
-        escape(request)
-    );
+    let proof = browser.proof_field()?;
+    let content = html! {
+        (alert(error))
+        form method="post" action="/login" {
+            (proof)
+            input type="hidden" name="request" value=(request);
+            label for="login" { "Email or user name" }
+            input id="login" name="login" autocomplete="username" autocapitalize="none" required;
+            label for="password" { "Password" }
+            input id="password" name="password" type="password" autocomplete="current-password" required;
+            button { "Sign in" }
+        }
+    };
     Ok(browser.page(status, "Sign in", &content, None))
 }
 
@@ -98,11 +102,11 @@ pub(super) async fn show_link(
     Path(token): Path<String>,
     mut browser: Browser,
 ) -> Result<Response, Failure> {
-    let content = format!(
-        "<p>This URL signs you in once.</p><form method=\"post\" action=\"/login/{}\">{}<button>Sign in</button></form>",
-        percent_encoding::utf8_percent_encode(&token, percent_encoding::NON_ALPHANUMERIC),
-        browser.proof_field()?
-    );
+    let proof = browser.proof_field()?;
+    let content = html! {
+        p { "This URL signs you in once." }
+        form method="post" action=(in_path("/login/", &token)) { (proof) button { "Sign in" } }
+    };
     Ok(browser.page(StatusCode::OK, "Sign in", &content, None))
 }
 
