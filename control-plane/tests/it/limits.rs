@@ -1,8 +1,6 @@
 //! What a plan limits: each limit to its last unit and one beyond, in turn and by many calls at once; and what a plan does
 //! not include. Clicks a month need the real engine and are in `plans.rs`.
 
-use control_plane::domain::plan::{Limit, PlanRefusal};
-use control_plane::store::plans;
 use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
@@ -166,31 +164,26 @@ on_both_engines! {
         assert_eq!(call().await.number("x-ratelimit-limit"), 7);
     }
 
-    async fn bytes_of_files_are_taken_under_the_lock_of_the_workspace(app) {
-        Customer::new(&app, json!({"filebytes": 100})).await;
-        let (workspace,): (i64,) = sqlx::query_as("SELECT workspace_id FROM users WHERE username = 'ana'").fetch_one(app.running.store.readers()).await.expect("a row");
-        // Whatever table holds the sizes: this one stands for it.
-        let pool = sqlx::AnyPool::connect(&app.config.database_url.0).await.expect("connects");
-        sqlx::query("CREATE TABLE sizes (bytes BIGINT NOT NULL)").execute(&pool).await.expect("a table");
-        let begin = if app.config.database_url.0.starts_with("postgres") { "BEGIN" } else { "BEGIN IMMEDIATE" };
-        let now = app.config.clock.now_ms();
-        let take = async |more: i64| {
-            // As the store begins each of its writes.
-            let mut tx = pool.begin_with(begin).await.expect("begins");
-            let allowance = plans::allowance(&mut tx, workspace, Limit::FileBytes, now).await.expect("a plan");
-            let sizes: Vec<(i64,)> = sqlx::query_as("SELECT bytes FROM sizes").fetch_all(&mut *tx).await.expect("rows");
-            allowance.take(sizes.iter().map(|(bytes,)| bytes).sum(), more)?;
-            sqlx::query("INSERT INTO sizes VALUES ($1)").bind(more).execute(&mut *tx).await.expect("inserts");
-            tx.commit().await.expect("commits");
-            Ok::<(), PlanRefusal>(())
+    async fn bytes_of_files_end_at_the_limit(app) {
+        let ana = Customer::new(&app, json!({"filebytes": 100})).await;
+        let bearer = format!("Bearer {}", ana.key);
+        let upload = async |name: usize, size: usize| {
+            let path = format!("/api/files/upload/f{name}.bin");
+            let byte = u8::try_from(name).expect("a byte");
+            app.call(Method::POST, &path, &[("authorization", &bearer)], vec![byte; size]).await
         };
-        let refusal = take(101).await.expect_err("one byte more");
-        assert_eq!(refusal.to_string(), "the plan 'small' allows 100 bytes of files and this workspace has 0: remove some or change the plan");
-        let taken = join_all((0..8).map(|_| take(30))).await;
-        assert_eq!(taken.iter().filter(|taken| taken.is_ok()).count(), 3, "{taken:?}");
-        take(11).await.expect_err("one byte more");
-        take(10).await.expect("to the last byte");
-        take(1).await.expect_err("full");
+        let refusal = |used: i64| format!("the plan 'small' allows 100 bytes of files and this workspace has {used}");
+        upload(1, 101).await.refused(&refusal(0));
+        let taken = join_all((2..9).map(|name| upload(name, 30))).await;
+        let (done, refused): (Vec<_>, Vec<_>) = taken.iter().partition(|a| a.json()["error"] == 0);
+        assert_eq!((done.len(), refused.len()), (3, 4), "{taken:?}");
+        for answer in refused {
+            answer.refused("the plan 'small' allows 100 bytes of files");
+        }
+        upload(10, 11).await.refused(&refusal(90));
+        upload(11, 10).await.ok();
+        upload(12, 1).await.refused(&refusal(100));
+        assert_eq!(ana.used(&app, "filebytes").await, json!({"used": 100, "limit": 100}));
     }
 
     async fn what_a_plan_does_not_include_is_refused_by_name_and_what_is_there_stays(app) {

@@ -20,7 +20,7 @@ use crate::domain::user::Term;
 use crate::error::ApiError;
 use crate::middleware::Caller;
 use crate::store::plans::{self, WriteError};
-use crate::store::users;
+use crate::store::{files, users};
 use crate::usage;
 
 /// Longest name of a plan, in characters.
@@ -154,6 +154,8 @@ pub(super) struct UsageData {
     domains: Used,
     members: Used,
     qrcodes: Used,
+    /// Bytes of stored files.
+    filebytes: Used,
     features: Vec<&'static str>,
 }
 
@@ -283,6 +285,7 @@ pub(super) async fn usage(State(app): State<Arc<App>>, caller: Caller) -> Reply<
     for limit in [Limit::Links, Limit::Domains, Limit::Members, Limit::QrCodes] {
         counts.push(plans::used(&mut connection, workspace, limit, app.clock.now_ms()).await?);
     }
+    counts.push(files::bytes_used(&mut connection, workspace).await?);
     drop(connection);
     let mut counts = counts.into_iter();
     let mut used = |limit: Option<i64>| Used {
@@ -297,6 +300,7 @@ pub(super) async fn usage(State(app): State<Arc<App>>, caller: Caller) -> Reply<
             domains: used(plan.limits.domains),
             members: used(plan.limits.members),
             qrcodes: used(plan.limits.qr_codes),
+            filebytes: used(plan.limits.file_bytes),
             clicks: Used {
                 used: usage::clicks(&app, workspace).await.ok(),
                 limit: plan.limits.clicks,
