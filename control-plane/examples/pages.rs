@@ -5,11 +5,14 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use control_plane::domain::bio::value::{Picture, Theme};
+use control_plane::domain::bio::{Block, Look};
 use control_plane::domain::color::Color;
 use control_plane::domain::overlay::{Kind, Overlay, Position};
 use control_plane::domain::page::Rendered;
 use control_plane::domain::pixel::{Pixel, Tag, Vendor};
 use control_plane::domain::splash::Splash;
+use control_plane::render::bio::{self, Ledger};
 use control_plane::render::{self, Surface};
 use serde_json::{Value, json};
 
@@ -98,7 +101,88 @@ fn pages() -> anyhow::Result<Vec<Value>> {
     pages.push(page("expired", Some(expired), &[]));
     let sent = render::notice(200, "Thank you", "Your message has been sent.");
     pages.push(page("sent", Some(sent), &[]));
+    pages.extend(bio_pages()?);
     Ok(pages)
+}
+
+/// A page as people make it in each theme, one of all types of blocks, and what is read after voting.
+fn bio_pages() -> anyhow::Result<Vec<Value>> {
+    let typical = [
+        "social-links",
+        "link",
+        "featured-link",
+        "heading",
+        "link",
+        "youtube",
+        "spotify",
+        "product-list",
+        "newsletter",
+    ];
+    let mut pages = Vec::new();
+    for (theme, word) in Theme::ALL {
+        let look = Look {
+            theme: *theme,
+            avatar: Picture::parse("https://example.com/me.png").ok(),
+            ..Look::default()
+        };
+        pages.push(bio_page(&format!("bio-{word}"), &look, &typical)?);
+    }
+    let own = Look {
+        background: "#fde68a".to_owned(),
+        text: "#3b1d00".to_owned(),
+        button: "#7c2d12".to_owned(),
+        ..Look::default()
+    };
+    pages.push(bio_page("bio-own", &own, &typical)?);
+    pages.push(bio_page("bio-all", &Look::default(), Block::NAMES)?);
+    let (tea, coffee) = (("Tea".to_owned(), 3), ("Coffee".to_owned(), 5));
+    let look = Look::default();
+    let voted = bio::sent(
+        &shown(&look, &[]),
+        "Your vote has been counted.",
+        &[tea, coffee],
+    );
+    pages.push(page("bio-voted", Some(voted), &[]));
+    Ok(pages)
+}
+
+fn bio_page(name: &str, look: &Look, types: &[&str]) -> anyhow::Result<Value> {
+    let block = |(id, kind): (i64, &&str)| {
+        let example = Block::example(kind);
+        let fields = example.as_object().context("an example is an object")?;
+        Ok((id, Block::parse(kind, fields)?))
+    };
+    let blocks: Vec<(i64, Block)> = (1..).zip(types).map(block).collect::<anyhow::Result<_>>()?;
+    let shown = shown(look, &blocks);
+    let mut needed = Ledger::default();
+    bio::page(&shown, &mut needed);
+    let ways = needed.ways.into_iter().zip(1..);
+    let slugs = ways.map(|(way, n)| ((way.block, way.part), format!("u/bio/way{n}")));
+    let pictures = needed.wanted.into_iter().zip(1..).map(|(url, n)| {
+        let slug = format!("u/bio/picture{n}");
+        let (width, height) = (640, 360);
+        (
+            url,
+            bio::Shown {
+                slug,
+                width,
+                height,
+            },
+        )
+    });
+    let mut ledger = Ledger::new(slugs.collect(), pictures.collect());
+    Ok(page(name, Some(bio::page(&shown, &mut ledger)), &[]))
+}
+
+fn shown<'a>(look: &'a Look, blocks: &'a [(i64, Block)]) -> bio::Page<'a> {
+    bio::Page {
+        title: "Ada Lovelace",
+        description: "Writer of programs.\nMachines, numbers & poems.",
+        url: "https://go.test/ada",
+        base_url: "https://go.test",
+        look,
+        blocks,
+    }
 }
 
 fn pixels(vendors: &[Vendor]) -> anyhow::Result<Vec<Pixel>> {

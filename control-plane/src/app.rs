@@ -85,6 +85,8 @@ pub struct App {
     pub(crate) uploads: Semaphore,
     /// Calls a minute.
     pub(crate) limiter: RateLimiter,
+    /// Forms a minute, by visitor.
+    pub(crate) visitors: RateLimiter,
     /// Proofs of domains.
     pub(crate) ownership: Ownership,
     /// Wrong passwords.
@@ -178,6 +180,7 @@ pub async fn start(
         storage: Storage::open(&config.files.place, store.clone(), clock.clone())?,
         uploads: Semaphore::new(UPLOADS),
         limiter: RateLimiter::default(),
+        visitors: RateLimiter::default(),
         ownership: Ownership::new(config.txt.clone()),
         attempts: Attempts::default(),
         passwords: Passwords::default(),

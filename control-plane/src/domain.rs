@@ -3,6 +3,7 @@
 pub mod alias;
 pub mod app_link;
 pub mod apps;
+pub mod bio;
 pub mod blocklist;
 pub mod campaign;
 pub mod channel;

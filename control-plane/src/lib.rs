@@ -5,6 +5,7 @@
 
 mod api;
 pub mod app;
+mod bio;
 pub mod blocklist;
 mod clock;
 pub mod config;

@@ -178,7 +178,7 @@ pub(crate) async fn update(
 }
 
 /// Why a slug cannot be had.
-async fn taken(
+pub(crate) async fn taken(
     app: &App,
     workspace: i64,
     (domain, slug): (i64, Slug),

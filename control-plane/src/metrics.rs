@@ -99,7 +99,7 @@ pub(crate) fn describe() {
     );
     describe_counter!(
         VISITOR_FORMS,
-        "Forms that visitors sent, by outcome: kept, refused, full or failed"
+        "Forms that visitors sent, by outcome: kept, refused, limited (by address), trapped (by a field people do not see), full or failed"
     );
     describe_counter!(
         SWEPT,

@@ -17,7 +17,7 @@ mod logo;
 mod raster;
 mod svg;
 
-pub use logo::{Logo, LogoError, MAX_LOGO_BYTES};
+pub use logo::{Logo, LogoError, MAX_LOGO_BYTES, inspect};
 
 /// Fewest pixels of a module that cameras tell apart.
 const MIN_MODULE: u32 = 2;

@@ -18,6 +18,7 @@ use crate::domain::page::Rendered;
 use crate::domain::pixel::{Pixel, Vendor};
 use crate::domain::splash::Splash;
 
+pub mod bio;
 pub(crate) mod document;
 mod framed;
 mod list;

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 pub mod accounts;
 pub mod apps;
+pub mod bio;
 pub mod blobs;
 pub mod blocked;
 pub mod bootstrap;

@@ -104,6 +104,8 @@ async function open(page, { hold = false, scripts = true, width = 390, height = 
         responseHeaders: [{ name: 'Content-Type', value: 'text/html; charset=utf-8' }, { name: 'Content-Security-Policy', value: page.csp }],
       });
     }
+    // A bio page's pictures are its own host's.
+    if (url.host === 'go.test' && url.pathname.startsWith('/u/bio/picture')) return reply('image/svg+xml', PICTURE);
     if (url.pathname === '/favicon.ico') return reply('image/x-icon', '');
     if (request.method === 'POST' && url.origin === new URL(tab.url).origin && resourceType === 'Document') {
       tab.sent = { path: url.pathname, fields: Object.fromEntries(new URLSearchParams(request.postData)) };
@@ -147,7 +149,10 @@ async function open(page, { hold = false, scripts = true, width = 390, height = 
     await call('Input.dispatchKeyEvent', { type: 'keyUp', key, code: key, windowsVirtualKeyCode: code });
   };
   tab.shoot = async (name) => {
-    const { data } = await call('Page.captureScreenshot', { format: 'png' });
+    const { cssContentSize } = await call('Page.getLayoutMetrics');
+    // Bio pages are long: all of them.
+    const whole = page.name.startsWith('bio-') ? { captureBeyondViewport: true, clip: { ...cssContentSize, scale: 1 } } : {};
+    const { data } = await call('Page.captureScreenshot', { format: 'png', ...whole });
     writeFileSync(join(folder, `${name}.png`), Buffer.from(data, 'base64'));
   };
   await call('Page.navigate', { url: tab.url });
@@ -155,6 +160,7 @@ async function open(page, { hold = false, scripts = true, width = 390, height = 
   return tab;
 }
 
+const PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="640" height="360"><defs><linearGradient id="g" x2="1" y2="1"><stop stop-color="#f59e0b"/><stop offset="1" stop-color="#be185d"/></linearGradient></defs><rect width="640" height="360" fill="url(#g)"/><circle cx="320" cy="180" r="90" fill="#fff8"/></svg>';
 const hosts = (urls) => [...new Set(urls.map((url) => new URL(url).host))];
 const problems = [];
 const problem = (page, text) => problems.push(`${page.name}: ${text}`);
@@ -180,11 +186,11 @@ async function looks(page) {
 // Tab reaches all that can be used, and it says where it is.
 async function keyboard(page) {
   const tab = await open(page, { hold: true });
-  const all = await tab.evaluate("[...document.querySelectorAll('a[href],button,input:not([type=hidden]),select,textarea,summary')].filter(e=>e.checkVisibility()).length");
+  const all = await tab.evaluate("[...document.querySelectorAll('a[href],button,input:not([type=hidden]):not([type=radio]),select,textarea,summary')].filter(e=>e.checkVisibility()).length");
   const reached = new Set();
   for (let n = 0; n < all + 4; n++) {
     await tab.press('Tab', 9);
-    const at = await tab.evaluate("(()=>{const e=document.activeElement;if(!e||!e.matches('a[href],button,input,select,textarea,summary'))return null;const s=getComputedStyle(e);return [[...document.querySelectorAll('*')].indexOf(e),s.outlineStyle!=='none']})()");
+    const at = await tab.evaluate("(()=>{const e=document.activeElement;if(!e||!e.matches('a[href],button,input:not([type=radio]),select,textarea,summary'))return null;const s=getComputedStyle(e);return [[...document.querySelectorAll('*')].indexOf(e),s.outlineStyle!=='none']})()");
     if (at) {
       reached.add(at[0]);
       if (!at[1]) problem(page, 'focus is not seen');

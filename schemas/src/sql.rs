@@ -42,6 +42,11 @@ pub const SQLITE: &[Migration] = &[
         sql: include_str!("../sql/sqlite/0007_files.sql"),
     },
     Migration {
+        number: 8,
+        name: "bio",
+        sql: include_str!("../sql/sqlite/0008_bio.sql"),
+    },
+    Migration {
         number: 9,
         name: "safety",
         sql: include_str!("../sql/sqlite/0009_safety.sql"),
@@ -94,6 +99,11 @@ pub const POSTGRES: &[Migration] = &[
         number: 7,
         name: "files",
         sql: include_str!("../sql/postgres/0007_files.sql"),
+    },
+    Migration {
+        number: 8,
+        name: "bio",
+        sql: include_str!("../sql/postgres/0008_bio.sql"),
     },
     Migration {
         number: 9,

@@ -35,6 +35,7 @@ use crate::app::App;
 
 mod account;
 mod apps;
+mod bio;
 mod bulk;
 mod campaigns;
 mod channels;
@@ -114,6 +115,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/api/qr/{id}/delete", delete(qr::delete))
         .route("/api/qr/{id}/stats", get(qr::stats))
         .route("/dashboard/qrcodes/{id}/download/{format}", get(qr::image))
+        .merge(bio_pages())
         .merge(surfaces())
         .merge(stored())
         .route("/api/openapi.json", get(openapi::document))
@@ -196,5 +198,27 @@ fn surfaces() -> Router<Arc<App>> {
         .route(
             "/api/overlay/{id}/messages/{message}/delete",
             delete(overlays::delete_message),
+        )
+}
+
+/// Pages of blocks.
+fn bio_pages() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/bio", get(bio::list))
+        .route("/api/bio/block-types", get(bio::blocks::types))
+        .route("/api/bio/add", post(bio::add))
+        .route("/api/bio/{id}", get(bio::show))
+        .route("/api/bio/{id}/update", put(bio::update))
+        .route("/api/bio/{id}/delete", delete(bio::delete))
+        .route("/api/bio/{id}/stats", get(bio::page_stats))
+        .route("/api/bio/{id}/blocks", post(bio::blocks::add))
+        .route(
+            "/api/bio/{id}/blocks/{block_id}",
+            put(bio::blocks::update).delete(bio::blocks::delete),
+        )
+        .route("/api/bio/{id}/entries", get(bio::entries::list))
+        .route(
+            "/api/bio/{id}/entries/{entry}/delete",
+            delete(bio::entries::delete),
         )
 }

@@ -64,6 +64,11 @@ pub fn format_iso(ms: i64) -> String {
     shown(ms, "%Y-%m-%dT%H:%M:%S%.3fZ")
 }
 
+/// In another form of `strftime`, UTC, for people.
+pub fn worded(ms: i64, form: &str) -> String {
+    shown(ms, form)
+}
+
 fn shown(ms: i64, form: &str) -> String {
     Timestamp::from_millisecond(ms)
         .unwrap_or(if ms < 0 {

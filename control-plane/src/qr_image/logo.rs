@@ -131,6 +131,23 @@ impl Logo {
     }
 }
 
+/// What a picture is that is served as it came: its type, width and height in pixels. It is decoded whole, so that what
+/// only looks like one is refused.
+///
+/// # Errors
+/// Not a PNG or JPEG within the limits.
+pub fn inspect(bytes: &[u8]) -> Result<(&'static str, u32, u32), LogoError> {
+    if bytes.len() > MAX_LOGO_BYTES {
+        return Err(LogoError::TooLong);
+    }
+    let (content_type, whole) = match bytes {
+        [0x89, b'P', b'N', b'G', ..] => ("image/png", decode_png(bytes)?),
+        [0xff, 0xd8, 0xff, ..] => ("image/jpeg", decode_jpeg(bytes)?),
+        _ => return Err(LogoError::Format),
+    };
+    Ok((content_type, whole.width, whole.height))
+}
+
 /// Which of `from` pixels the pixel `at` of `to` covers: at least one.
 fn covered(at: u32, to: u32, from: u32) -> std::ops::Range<u32> {
     let place =

@@ -36,6 +36,10 @@ pub(crate) struct Document {
     pub(crate) refresh: Option<u32>,
     /// One style sheet; no attribute `style` anywhere, the policy refuses it.
     pub(crate) style: String,
+    /// Language of its texts.
+    pub(crate) language: String,
+    /// More for `head`.
+    pub(crate) head: Markup,
     /// Inside of `body`.
     pub(crate) body: Markup,
     /// Scripts in the order they run, each a statement; no attribute `on…` anywhere.
@@ -64,6 +68,8 @@ impl Document {
             status: 200,
             refresh: None,
             style: String::new(),
+            language: "en".to_owned(),
+            head: html! {},
             body: html! {},
             script: String::new(),
             script_at_end: String::new(),
@@ -84,12 +90,13 @@ impl Document {
         debug_assert!(csp.len() <= MAX_CSP_BYTES, "{csp}");
         let page = html! {
             (DOCTYPE)
-            html lang="en" {
+            html lang=(self.language) {
                 head {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width,initial-scale=1";
                     meta name="robots" content="noindex";
                     title { (self.title) }
+                    (self.head)
                     @if let Some(seconds) = self.refresh {
                         noscript { meta http-equiv="refresh" content={ (seconds) ";url=" (Hole(URL)) }; }
                     }

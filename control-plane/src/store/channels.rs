@@ -252,7 +252,8 @@ pub async fn has_item(
 ) -> sqlx::Result<bool> {
     let sql = match item.kind {
         ItemKind::Link => "SELECT 1 FROM links WHERE id = $1 AND workspace_id = $2 AND kind = 0",
-        ItemKind::Bio | ItemKind::Qr => return Ok(false),
+        ItemKind::Bio => "SELECT 1 FROM bio_pages WHERE id = $1 AND workspace_id = $2",
+        ItemKind::Qr => "SELECT 1 FROM qr_codes WHERE id = $1 AND workspace_id = $2",
     };
     let row = sqlx::query(sql)
         .bind(item.item)

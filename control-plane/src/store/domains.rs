@@ -125,6 +125,17 @@ pub async fn default(store: &Store) -> sqlx::Result<Domain> {
         .await
 }
 
+/// The domain of this id.
+///
+/// # Errors
+/// The database's; there is none.
+pub async fn by_id(store: &Store, id: i64) -> sqlx::Result<Domain> {
+    sqlx::query_as("SELECT * FROM domains WHERE id = $1")
+        .bind(id)
+        .fetch_one(store.readers())
+        .await
+}
+
 /// The domain of this host.
 ///
 /// # Errors

@@ -215,6 +215,25 @@ pub async fn get(store: &Store, workspace: i64, id: i64) -> sqlx::Result<Option<
         .await
 }
 
+/// Codes with these ids in a workspace, in any order.
+///
+/// # Errors
+/// The database's.
+pub async fn by_ids(store: &Store, workspace: i64, ids: &[i64]) -> sqlx::Result<Vec<QrCode>> {
+    let mut found = Vec::with_capacity(ids.len());
+    for chunk in ids.chunks(super::LIST) {
+        let list = super::placeholders(2, chunk.len());
+        let sql = format!("{SELECT} WHERE q.workspace_id = $1 AND q.id IN ({list})");
+        let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(workspace);
+        for id in chunk {
+            query = query.bind(*id);
+        }
+        let rows: Vec<QrCode> = query.fetch_all(store.readers()).await?;
+        found.extend(rows);
+    }
+    Ok(found)
+}
+
 /// Number of codes of a workspace.
 ///
 /// # Errors

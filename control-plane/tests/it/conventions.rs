@@ -277,7 +277,7 @@ on_both_engines! {
                 assert!(operation["responses"]["200"].is_object(), "{path}");
             }
         }
-        assert_eq!(calls, 99);
+        assert_eq!(calls, 111);
         insta::assert_json_snapshot!("openapi", json);
         let page = app.call(Method::GET, "/api/docs", &[], "").await;
         assert!(page.header("content-type").starts_with("text/html"));

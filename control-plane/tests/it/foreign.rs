@@ -99,6 +99,11 @@ impl Victim {
                 "overlay",
                 json!({"type": "contact", "name": name("overlay"), "message": "Ask", "email": format!("{MARK}@e.test")}),
             ),
+            (
+                "bio",
+                "bio",
+                json!({"title": name("bio"), "custom": name("bio")}),
+            ),
             ("client", "oauth/client", json!({"name": name("app")})),
         ] {
             let added = app
@@ -164,6 +169,25 @@ impl Victim {
             .status,
             200
         );
+        let bio = format!("/api/bio/{}", ids["bio"]);
+        let form = json!({"type": "contact-form", "title": name("form")});
+        let form = call(Method::POST, format!("{bio}/blocks"), form).await;
+        ids.insert("block", form["data"]["id"].to_string());
+        let link = call(Method::GET, bio.clone(), json!(null)).await["data"]["link_id"].to_string();
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("x-signpost-link", link.as_str()),
+            ("content-type", "application/x-www-form-urlencoded"),
+        ];
+        let note = format!(
+            "bio-block={}&name={MARK}&email=v%40e.test&message={MARK}",
+            ids["block"]
+        );
+        let path = format!("{}/form", paths::VISITOR);
+        let sent = app.call(Method::POST, &path, &headers, note).await;
+        assert_eq!(sent.status, 200);
+        let entries = call(Method::GET, format!("{bio}/entries"), json!(null)).await;
+        ids.insert("entry", entries["data"]["entries"][0]["id"].to_string());
         let notes = call(
             Method::GET,
             format!("/api/overlay/{}/messages", ids["overlay"]),

@@ -3,6 +3,7 @@
 
 mod account;
 mod bad_input;
+mod bio;
 mod blobs;
 mod blocklist;
 mod campaigns;
@@ -33,8 +34,8 @@ mod plans;
 mod qr;
 mod roles;
 mod s3;
-mod slugs_at_rest;
 mod samples;
+mod slugs_at_rest;
 mod start;
 mod stats;
 mod storage;

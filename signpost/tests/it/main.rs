@@ -6,6 +6,7 @@
 
 mod harness;
 
+mod bio;
 mod disk;
 mod groups;
 mod life;

@@ -21,8 +21,10 @@ use crate::domain::date;
 use crate::domain::key::Scope;
 use crate::error::ApiError;
 use crate::middleware::Caller;
+use crate::store::bio::{self, Bio};
 use crate::store::channels::{self, Channel, Item};
 use crate::store::links::{self, Link};
+use crate::store::qr::{self, QrCode};
 
 /// A channel as a caller wants it.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -307,10 +309,15 @@ async fn assigned(app: &App, workspace: i64, items: &[Item]) -> Result<Vec<Assig
         .into_iter()
         .map(|link| (link.id, link))
         .collect();
+    let bios = bio::by_ids(&app.store, workspace, &of(ItemKind::Bio)).await?;
+    let codes = qr::by_ids(&app.store, workspace, &of(ItemKind::Qr)).await?;
     let shown = items.iter().filter_map(|item| match item.kind {
         ItemKind::Link => links.get(&item.item).map(shown_link),
-        // No table of theirs is here yet, and so none can be assigned.
-        ItemKind::Bio | ItemKind::Qr => None,
+        ItemKind::Bio => bios.iter().find(|bio| bio.id == item.item).map(shown_bio),
+        ItemKind::Qr => codes
+            .iter()
+            .find(|code| code.id == item.item)
+            .map(shown_code),
     });
     Ok(shown.collect())
 }
@@ -328,5 +335,27 @@ fn shown_link(link: &Link) -> Assigned {
         preview: link.content.destination.clone(),
         link: link.short_url(),
         date: date::format_day(link.created_at),
+    }
+}
+
+fn shown_bio(bio: &Bio) -> Assigned {
+    Assigned {
+        kind: ItemKind::Bio.word(),
+        id: bio.id,
+        title: bio.link.content.title.clone(),
+        preview: bio.link.short_url(),
+        link: bio.link.short_url(),
+        date: date::format_day(bio.created_at),
+    }
+}
+
+fn shown_code(code: &QrCode) -> Assigned {
+    Assigned {
+        kind: ItemKind::Qr.word(),
+        id: code.id,
+        title: code.shown_name(),
+        preview: code.image_url(),
+        link: code.link(),
+        date: date::format_day(code.created_at),
     }
 }

@@ -10,9 +10,11 @@ use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
+use crate::domain::bio::Block;
+
 use super::{
-    account, apps, bulk, campaigns, channels, domains, export, files, folders, import, keys, links,
-    members, oauth, overlays, pixels, plans, qr, single, splashes, stats, tags, users,
+    account, apps, bio, bulk, campaigns, channels, domains, export, files, folders, import, keys,
+    links, members, oauth, overlays, pixels, plans, qr, single, splashes, stats, tags, users,
 };
 
 mod answers;
@@ -110,6 +112,18 @@ mod answers;
         files::upload,
         files::replace,
         files::delete,
+        bio::list,
+        bio::show,
+        bio::page_stats,
+        bio::add,
+        bio::update,
+        bio::delete,
+        bio::blocks::types,
+        bio::blocks::add,
+        bio::blocks::update,
+        bio::blocks::delete,
+        bio::entries::list,
+        bio::entries::delete,
         pixels::list,
         pixels::add,
         pixels::update,
@@ -127,7 +141,7 @@ mod answers;
     ),
     components(schemas(stats::EventsReply, super::reply::ErrorReply)),
     security(("key" = [])),
-    modifiers(&Key)
+    modifiers(&Key, &Blocks)
 )]
 struct Document;
 
@@ -146,6 +160,16 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     answers::complete(&mut document);
     document
 });
+
+/// Adds what blocks of bio pages hold: bodies that are read by their `type`.
+struct Blocks;
+
+impl Modify for Blocks {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        components.schemas.extend(Block::schemas());
+    }
+}
 
 /// The document, without a key.
 pub(super) async fn document() -> Json<&'static Value> {

@@ -74,6 +74,7 @@ pub(super) fn calls(ids: &Ids) -> Vec<Call> {
     all.extend(files(ids));
     all.extend(groups(ids));
     all.extend(surfaces(ids));
+    all.extend(bios(ids));
     all.extend(people(ids));
     all.sort_by_key(|call| call.route.ends_with("/delete"));
     all
@@ -299,6 +300,51 @@ fn surfaces(ids: &Ids) -> Vec<Call> {
             json!(null),
         ),
         names("DELETE /api/overlay/{id}/delete", &[overlay], json!(null)),
+    ]
+}
+
+fn bios(ids: &Ids) -> Vec<Call> {
+    let (bio, block, entry) = (ids.of("bio"), ids.of("block"), ids.of("entry"));
+    let heading = || json!({"type": "heading", "title": "another"});
+    vec![
+        own("GET /api/bio", "", json!(null)),
+        own("GET /api/bio/block-types", "", json!(null)),
+        own("POST /api/bio/add", "", json!({"title": "another"})),
+        names("GET /api/bio/{id}", &[bio], json!(null)),
+        names("GET /api/bio/{id}/stats", &[bio], json!(null)),
+        names("GET /api/bio/{id}/entries", &[bio], json!(null)),
+        names(
+            "GET /api/bio/{id}/entries",
+            &[bio, "?format=csv"],
+            json!(null),
+        ),
+        names(
+            "PUT /api/bio/{id}/update",
+            &[bio],
+            json!({"title": "changed"}),
+        ),
+        names("POST /api/bio/{id}/blocks", &[bio], heading()),
+        names(
+            "PUT /api/bio/{id}/blocks/{block_id}",
+            &[bio, block],
+            json!({"button": "changed"}),
+        ),
+        names(
+            "POST /api/channel/{id}/assign/{type}/{itemid}",
+            &[ids.of("channel"), "bio", bio],
+            json!(null),
+        ),
+        names(
+            "DELETE /api/bio/{id}/entries/{entry}/delete",
+            &[bio, entry],
+            json!(null),
+        ),
+        names(
+            "DELETE /api/bio/{id}/blocks/{block_id}",
+            &[bio, block],
+            json!(null),
+        ),
+        names("DELETE /api/bio/{id}/delete", &[bio], json!(null)),
     ]
 }
 

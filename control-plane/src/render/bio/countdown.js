@@ -1,0 +1,1 @@
+(function(){function two(n){return n<10?'0'+n:n}function tick(){var all=document.querySelectorAll('[data-end]');for(var i=0;i<all.length;i++){var s=Math.floor((all[i].dataset.end-Date.now())/1000);all[i].textContent=s<=0?all[i].dataset.done:Math.floor(s/86400)+'d '+two(Math.floor(s/3600)%24)+'h '+two(Math.floor(s/60)%60)+'m '+two(s%60)+'s'}}tick();setInterval(tick,1000)})();
