@@ -17,7 +17,7 @@ use crate::domain::file::{FileName, MAX_NAME};
 use crate::domain::link::{Content, ExtrasEdit};
 use crate::domain::password;
 use crate::error::ApiError;
-use crate::links::{Secret, usable_domain};
+use crate::links::{Secret, taken, usable_domain};
 use crate::storage::StorageError;
 use crate::store::entries;
 use crate::store::files::{self, FileWriteError, NewFile, StoredFile, Written};
@@ -61,7 +61,7 @@ pub(crate) async fn check(app: &App, workspace: i64, wish: &Wish) -> Result<(), 
     let domain = domain.as_ref().unwrap_or(&app.default_domain);
     match &wish.slug {
         Some(slug) if !entries::slug_is_free(&app.store, domain.id, slug).await? => {
-            Err(ApiError::AliasTaken(slug.to_string()))
+            Err(taken(app, workspace, (domain.id, slug.clone())).await?)
         }
         _ => Ok(()),
     }
@@ -104,8 +104,10 @@ pub(crate) async fn add(
             match files::insert(&app.store, place, &new, app.clock.now_ms()).await {
                 Err(FileWriteError::Stale) => {}
                 Err(FileWriteError::Taken) => {
-                    let slug = wish.slug.as_ref().map(Slug::to_string);
-                    return Err(ApiError::AliasTaken(slug.unwrap_or_default()));
+                    return Err(match &wish.slug {
+                        Some(slug) => taken(app, workspace, (domain.id, slug.clone())).await?,
+                        None => anyhow::anyhow!("no free slug in {} draws", entries::DRAWS).into(),
+                    });
                 }
                 Err(error) => return Err(failed(error, "")),
                 Ok(written) => return Ok(written),

@@ -286,7 +286,7 @@ pub(super) async fn replace(
     Ok(FileReply::new(&file))
 }
 
-/// Deletes a file: its address is free again.
+/// Deletes a file: its address answers nobody from now on.
 #[utoipa::path(delete, path = "/api/file/{id}/delete", tag = "Files", params(("id" = i64, Path)), responses((status = 200, body = MessageReply)))]
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
