@@ -23,12 +23,13 @@ mod send;
 mod source;
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{IpAddr, Ipv6Addr, TcpStream};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dashmap::DashMap;
 use metrics::counter;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -45,6 +46,9 @@ use crate::pages::BlobHash;
 
 /// Downloads at the same time: a file descriptor or two and some 100 KiB each.
 const DOWNLOADS: usize = 1000;
+
+/// Downloads of one address at the same time, of a /64 with IPv6: a tenth, so that nobody takes all places.
+const OF_ONE_ADDRESS: usize = 100;
 
 /// Threads that move bytes.
 const THREADS: usize = 2;
@@ -73,7 +77,25 @@ pub struct Wanted {
 pub struct Opened {
     pub(crate) wanted: Wanted,
     source: Source,
-    _turn: OwnedSemaphorePermit,
+    _turn: Turn,
+}
+
+/// A place among the downloads, given back when dropped.
+#[derive(Debug)]
+struct Turn {
+    of: IpAddr,
+    inner: Arc<Inner>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let addresses = &self.inner.addresses;
+        if let Some(mut held) = addresses.get_mut(&self.of) {
+            *held = held.saturating_sub(1);
+        }
+        addresses.remove_if(&self.of, |_, held| *held == 0);
+    }
 }
 
 /// Why a file cannot be sent now.
@@ -94,21 +116,21 @@ struct Inner {
     runtime: Handle,
     opener: Opener,
     turns: Arc<Semaphore>,
+    /// Downloads by address.
+    addresses: DashMap<IpAddr, usize>,
     sending: TaskTracker,
     end: CancellationToken,
     stall: Duration,
 }
 
 impl Files {
-    /// Opens a file.
+    /// Opens a file for a client at this address.
     ///
     /// # Errors
     /// It cannot be sent now.
-    pub async fn open(&self, wanted: Wanted) -> Result<Opened, Closed> {
+    pub async fn open(&self, wanted: Wanted, client: IpAddr) -> Result<Opened, Closed> {
         let inner = self.0.clone().ok_or(Closed::Missing)?;
-        let turn = Arc::clone(&inner.turns)
-            .try_acquire_owned()
-            .map_err(|_| Closed::Busy)?;
+        let turn = inner.turn(network(client)).ok_or(Closed::Busy)?;
         let opening = {
             let inner = Arc::clone(&inner);
             let wanted = wanted.clone();
@@ -148,6 +170,31 @@ impl Files {
     }
 }
 
+impl Inner {
+    fn turn(self: &Arc<Self>, of: IpAddr) -> Option<Turn> {
+        let permit = Arc::clone(&self.turns).try_acquire_owned().ok()?;
+        let mut held = self.addresses.entry(of).or_insert(0);
+        if *held >= OF_ONE_ADDRESS {
+            return None;
+        }
+        *held += 1;
+        drop(held);
+        Some(Turn {
+            of,
+            inner: Arc::clone(self),
+            _permit: permit,
+        })
+    }
+}
+
+/// What counts as one client: an address, or with IPv6 the /64 that one household has.
+fn network(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 /// The threads.
 #[derive(Debug)]
 pub struct Sender {
@@ -179,6 +226,7 @@ impl Sender {
             runtime: runtime.handle().clone(),
             opener: Opener::new(folder, blobs, caller),
             turns: Arc::new(Semaphore::new(DOWNLOADS)),
+            addresses: DashMap::new(),
             sending: TaskTracker::new(),
             end: CancellationToken::new(),
             stall,

@@ -234,7 +234,7 @@ impl Waiting {
                 let bytes = gates.blobs.load(hash).await;
                 self.granted.add_blob(hash, bytes);
             }
-            Wait::File(wanted) => match gates.files.open(wanted).await {
+            Wait::File(wanted) => match gates.files.open(wanted, self.client_ip).await {
                 Ok(opened) => self.granted.add_file(opened),
                 Err(Closed::Busy) => return Err(Reply::own(Kind::GateBusy)),
                 Err(Closed::Missing) => return Err(Reply::own(Kind::BodyMissing)),

@@ -481,6 +481,43 @@ fn slow_readers_of_files_slow_no_redirect() {
 }
 
 #[test]
+fn one_address_does_not_take_every_place() {
+    let feed = FeedServer::start();
+    let dir = tempfile::tempdir().expect("tempdir");
+    let bytes = bytes(8_000_000);
+    put(
+        &feed,
+        5,
+        "big",
+        &file(&bytes, "big.zip", Some(&uploads(dir.path())), &feed),
+    );
+    let settings = [
+        ("SIGNPOST_TRUSTED_PROXIES", "127.0.0.1"),
+        ("SIGNPOST_PROXY_WRITE_SECONDS", "60"),
+    ];
+    let proxy = TestProxy::ready(dir.path(), &feed, &settings);
+    let begin = |from: &str| {
+        let mut stream = proxy.connect();
+        let more = format!("X-Forwarded-For: {from}\r\n");
+        stream
+            .write_all(request("GET", "big", &more).as_bytes())
+            .expect("written");
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).expect("an answer");
+        (first == *b"HTTP/1.1 200", stream)
+    };
+    // One household's /64, whatever addresses it gives itself.
+    let held: Vec<_> = (0..100)
+        .map(|n| begin(&format!("2001:db8::{n:x}")))
+        .collect();
+    assert!(held.iter().all(|(began, _)| *began));
+    assert!(!begin("2001:db8::ffff").0);
+    assert!(begin("2001:db8:0:1::1").0);
+    drop(held);
+    eventually("places are given back", || begin("2001:db8::1").0);
+}
+
+#[test]
 fn a_reader_that_takes_nothing_is_cut_off() {
     let feed = FeedServer::start();
     let dir = tempfile::tempdir().expect("tempdir");
