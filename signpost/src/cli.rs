@@ -33,6 +33,7 @@ const EXAMPLES: &str = "\
 Examples:
   signpost up                                  everything on this machine, data in ./data
   signpost up --data-dir /srv/signpost --proxy-addr 0.0.0.0:80 --public-url https://go.example
+  SIGNPOST_FILES=s3://bucket signpost up       uploaded files in a bucket and not in ./data/uploads
   signpost key create --name ci                a new API key, printed once
   signpost audit                               do the books balance? exit status 1 when not
   signpost check                               are the settings right and the parts reachable?

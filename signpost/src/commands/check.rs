@@ -35,6 +35,7 @@ pub(crate) fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
     let mut findings = vec![data_dir(Path::new(
         settings.text("SIGNPOST_DATA_DIR").unwrap_or("./data"),
     ))];
+    findings.push(files(&control_plane.files.place));
     if settings.text("SIGNPOST_CLICKHOUSE_URL").is_none() {
         findings.push(file(
             "SIGNPOST_CHDB_LIB",
@@ -100,6 +101,39 @@ fn database(config: &control_plane::Config) -> Result<String, String> {
             DEADLINE.as_secs()
         )),
         Err(error) => Err(format!("SIGNPOST_DATABASE_URL: {error}")),
+    }
+}
+
+/// Whether files can be stored: the folder takes a file, or the bucket takes our key.
+fn files(place: &control_plane::config::FilesPlace) -> Result<String, String> {
+    use control_plane::config::FilesPlace;
+    match place {
+        FilesPlace::Folder(folder) => {
+            let named = format!("SIGNPOST_FILES={}", folder.display());
+            if !folder.exists() {
+                return Ok(format!("{named}: will be made at the first start"));
+            }
+            writable(folder)
+                .map(|()| format!("{named}: can be written"))
+                .map_err(|error| format!("{named}: {error}"))
+        }
+        FilesPlace::Bucket(bucket) => {
+            let named = format!("SIGNPOST_FILES=s3://{}", bucket.bucket);
+            let ask =
+                async { tokio::time::timeout(DEADLINE, control_plane::storage::ask(bucket)).await };
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            match runtime.map(|runtime| runtime.block_on(ask)) {
+                Ok(Ok(Ok(()))) => Ok(format!("{named}: can be read")),
+                Ok(Ok(Err(error))) => Err(format!("{named}: {error:#}")),
+                Ok(Err(_)) => Err(format!(
+                    "{named}: no answer within {} s",
+                    DEADLINE.as_secs()
+                )),
+                Err(error) => Err(format!("{named}: {error}")),
+            }
+        }
     }
 }
 

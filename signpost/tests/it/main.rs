@@ -8,6 +8,7 @@ mod harness;
 
 mod bio;
 mod disk;
+mod files;
 mod groups;
 mod life;
 mod link_fields;
