@@ -176,7 +176,7 @@ async fn audit_store(config: &Config, store: &Store) -> anyhow::Result<Report> {
         .filter(|(_, books)| !books.closed)
         .map(|(stream, _)| *stream)
         .collect();
-    for roll_up in [RollUp::Quarters, RollUp::Days] {
+    for roll_up in [RollUp::Quarters, RollUp::Periods, RollUp::Visitors] {
         report
             .roll_ups
             .extend(compare::compare(store, roll_up, &open).await?);

@@ -1,7 +1,7 @@
 //! Which clicks are rolled up by dimension.
 //!
 //! A link with few clicks gains nothing from a roll-up: the raw table answers it in milliseconds. So a click is flagged
-//! `rolled_up` only when its link is busy, and a stats call adds the two disjoint halves: `clicks_by_day`, and raw
+//! `rolled_up` only when its link is busy, and a stats call adds the two disjoint halves: `clicks_by_period`, and raw
 //! clicks without the flag. The rule keeps the raw half bounded: a link never has more than about [`RAW_LIMIT`] clicks
 //! without the flag.
 //!
@@ -12,8 +12,9 @@ use std::collections::HashMap;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Clicks of one link left to the raw table. 20,000 rows are read and grouped in about 5 ms.
-pub(crate) const RAW_LIMIT: u32 = 20_000;
+/// Clicks of one link left to the raw table. A statistics call reads all their dimensions, which takes 11 ms for 5,000 rows
+/// and 16 ms for 20,000, half of it whatever their number.
+pub(crate) const RAW_LIMIT: u32 = 5_000;
 
 /// A link with so many clicks in one batch is flagged at once: their rows share days and values, so rolling them up is
 /// cheap, and a link that comes so fast would reach the limit within minutes anyway.

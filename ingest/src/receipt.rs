@@ -17,20 +17,24 @@ use crate::store::{Store, StoreError};
 pub(crate) enum RollUp {
     /// `clicks_15m`.
     Quarters,
-    /// `clicks_by_day`.
-    Days,
+    /// `clicks_by_period`.
+    Periods,
+    /// `visitors_by_month`.
+    Visitors,
     /// `stream_days`.
     Streams,
 }
 
 impl RollUp {
-    pub(crate) const ALL: [Self; 3] = [Self::Quarters, Self::Days, Self::Streams];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Quarters, Self::Periods, Self::Visitors, Self::Streams];
 
     /// The table.
     pub(crate) const fn table(self) -> &'static str {
         match self {
             Self::Quarters => tables::CLICKS_15M,
-            Self::Days => tables::CLICKS_BY_DAY,
+            Self::Periods => tables::CLICKS_BY_PERIOD,
+            Self::Visitors => tables::VISITORS_BY_MONTH,
             Self::Streams => tables::STREAM_DAYS,
         }
     }
@@ -39,7 +43,7 @@ impl RollUp {
     pub(crate) fn receipts_sql(self) -> String {
         let table = self.table();
         match self {
-            Self::Quarters | Self::Days => format!(
+            Self::Quarters | Self::Periods | Self::Visitors => format!(
                 "SELECT epoch, worker, max(rolled_to) AS position FROM {DATABASE}.{table} \
                  WHERE workspace = 0 AND link = 0 GROUP BY epoch, worker"
             ),

@@ -20,13 +20,13 @@ use crate::receipt::RollUp;
 use crate::store::{Store, StoreError};
 
 /// Clicks rolled up by one statement at most, give or take a batch. Its result is one block in memory: all dimensions of
-/// a million clicks that share nothing would be 14 million rows, about 2 GB; half of that at half the size.
+/// so many clicks that share nothing would be 21 million rows, about 2 GB.
 pub(crate) const MAX_CLICKS: u64 = 500_000;
 
 /// Streams in one statement at most: each adds a condition to it.
 pub(crate) const MAX_STREAMS: usize = 100;
 
-/// Dimensions of `clicks_by_day`, and how each is worked out from a click. Empty values are left out.
+/// Dimensions of `clicks_by_period`, and how each is worked out from a click. Empty values are left out.
 pub(crate) const DIMENSIONS: [(&str, &str); 14] = [
     ("country", "country"),
     ("region", "region"),
@@ -47,8 +47,17 @@ pub(crate) const DIMENSIONS: [(&str, &str); 14] = [
     ("variant", "if(variant = 0, '', toString(variant))"),
 ];
 
-/// The dimension of all clicks, with their visitors.
+/// The dimension of all clicks of a month.
 pub(crate) const TOTAL: &str = "total";
+
+/// The dimension of a month that is its days.
+pub(crate) const DAY: &str = "day";
+
+/// SQL: the five days that a day is in, by their first; those from the 26th on reach to the end of the month. Periods of
+/// a few sizes, so that a range is made of few of them.
+pub(crate) fn five_days(day: &str) -> String {
+    format!("addDays(toStartOfMonth({day}), least(5, intDiv(toDayOfMonth({day}) - 1, 5)) * 5)")
+}
 
 /// Stored clicks of one month of ingest, to be rolled up together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -129,7 +138,7 @@ impl Range {
     fn fence(&self, roll_up: RollUp) -> String {
         let table = roll_up.table();
         match roll_up {
-            RollUp::Quarters | RollUp::Days => format!(
+            RollUp::Quarters | RollUp::Periods | RollUp::Visitors => format!(
                 "(SELECT count() = 0 FROM {DATABASE}.{table} WHERE workspace = 0 AND link = 0 AND ({}))",
                 self.each(|epoch, worker, from, _| format!(
                     "epoch = {epoch} AND worker = {worker} AND rolled_to > {from}"
@@ -163,7 +172,8 @@ impl Range {
         let receipts = self.receipts();
         match roll_up {
             RollUp::Quarters => format!("{} WHERE {fence}", quarters(month, &clicks, &receipts)),
-            RollUp::Days => format!("{} WHERE {fence}", days(month, &clicks, &receipts)),
+            RollUp::Periods => format!("{} WHERE {fence}", periods(month, &clicks, &receipts)),
+            RollUp::Visitors => format!("{} WHERE {fence}", visitors(month, &clicks, &receipts)),
             RollUp::Streams => format!(
                 "INSERT INTO {DATABASE}.{} (epoch, worker, day, stored, first, last) \
                  SELECT epoch, worker, toDate(ingested), count(), min(position), max(position) \
@@ -194,33 +204,62 @@ pub(crate) fn quarters(month: u32, clicks: &str, receipts: &str) -> String {
     )
 }
 
-/// SQL that fills `clicks_by_day` from the clicks that meet a condition; takes a `WHERE`.
-pub(crate) fn days(month: u32, clicks: &str, receipts: &str) -> String {
+/// SQL that fills `clicks_by_period` from the clicks that meet a condition; takes a `WHERE`.
+///
+/// Rows of a month, and of five days, are their days' rows written once more: a range seldom holds clicks of several days, and where it does,
+/// merges add them up.
+pub(crate) fn periods(month: u32, clicks: &str, receipts: &str) -> String {
     let list =
         |f: &dyn Fn(&str, &str) -> String| DIMENSIONS.map(|(name, sql)| f(name, sql)).join(", ");
     let values = list(&|name, sql| format!("toString({sql}) AS v_{name}"));
     let sets = list(&|name, _| format!("(workspace, link, o_day, is_bot, v_{name})"));
     let grouped = list(&|name, _| format!("grouping(v_{name}) = 0, '{name}'"));
     let value = list(&|name, _| format!("v_{name}"));
-    let empty = "(SELECT uniqCombined64State(17)(CAST(NULL, 'Nullable(UInt64)')) FROM numbers(0))";
+    let empty = "(SELECT uniqCombined64State(12)(CAST(NULL, 'Nullable(UInt64)')) FROM numbers(0))";
+    let clicks = format!(
+        "FROM {DATABASE}.{} WHERE rolled_up AND {clicks}",
+        tables::CLICKS
+    );
     format!(
-        "INSERT INTO {DATABASE}.{} (ingested_month, workspace, link, dimension, day, value, is_bot, epoch, worker, \
-         clicks, scans, visitors, rolled_to) \
-         SELECT toUInt32({month}), o_workspace, o_link, o_dimension, o_day, o_value, o_bot, o_epoch, o_worker, o_clicks, \
-         o_scans, o_visitors, o_to FROM (\
+        "INSERT INTO {DATABASE}.{} (ingested_month, workspace, link, period, start, dimension, value, is_bot, epoch, \
+         worker, clicks, scans, visitors, rolled_to) \
+         SELECT toUInt32({month}), o_workspace, o_link, o_period, o_start, o_dimension, o_value, o_bot, o_epoch, \
+         o_worker, o_clicks, o_scans, o_visitors, o_to FROM (\
+         SELECT o_workspace, o_link, p.1 AS o_period, p.2 AS o_start, o_dimension, o_value, o_bot, toUInt64(0) AS o_epoch, \
+         toUInt16(0) AS o_worker, o_clicks, o_scans, {empty} AS o_visitors, toUInt64(0) AS o_to FROM (\
          SELECT workspace AS o_workspace, link AS o_link, multiIf({grouped}, '') AS o_dimension, o_day, \
-         concat({value}) AS o_value, is_bot AS o_bot, toUInt64(0) AS o_epoch, toUInt16(0) AS o_worker, \
-         count() AS o_clicks, countIf(is_scan) AS o_scans, {empty} AS o_visitors, toUInt64(0) AS o_to \
-         FROM (SELECT workspace, link, toDate(time) AS o_day, is_bot, is_scan, {values} \
-         FROM {DATABASE}.{clicks_table} WHERE rolled_up AND {clicks}) \
-         GROUP BY GROUPING SETS ({sets}) HAVING o_value != '' \
-         UNION ALL SELECT workspace, link, '{TOTAL}', toDate(time), '', is_bot, toUInt64(0), toUInt16(0), count(), \
-         countIf(is_scan), uniqCombined64State(17)(visitor), toUInt64(0) \
-         FROM {DATABASE}.{clicks_table} WHERE rolled_up AND {clicks} GROUP BY workspace, link, toDate(time), is_bot \
-         UNION ALL SELECT toUInt64(0), toUInt64(0), '', toDate(0), '', false, r.1, r.2, toUInt64(0), toUInt64(0), {empty}, r.3 \
+         concat({value}) AS o_value, is_bot AS o_bot, count() AS o_clicks, countIf(is_scan) AS o_scans \
+         FROM (SELECT workspace, link, toDate(time) AS o_day, is_bot, is_scan, {values} {clicks}) \
+         GROUP BY GROUPING SETS ({sets}) HAVING o_value != '') \
+         ARRAY JOIN [('day', o_day), ('five_days', {five_days}), ('month', toStartOfMonth(o_day))] AS p \
+         UNION ALL SELECT workspace, link, 'month', toStartOfMonth(time), '{DAY}', toString(toDate(time)), is_bot, \
+         toUInt64(0), toUInt16(0), count(), countIf(is_scan), {empty}, toUInt64(0) \
+         {clicks} GROUP BY workspace, link, toStartOfMonth(time), toDate(time), is_bot \
+         UNION ALL SELECT workspace, link, 'month', toStartOfMonth(time), '{TOTAL}', '', is_bot, \
+         toUInt64(0), toUInt16(0), count(), countIf(is_scan), uniqCombined64State(12)(visitor), toUInt64(0) \
+         {clicks} GROUP BY workspace, link, toStartOfMonth(time), is_bot \
+         UNION ALL SELECT toUInt64(0), toUInt64(0), 'day', toDate(0), '', '', false, r.1, r.2, toUInt64(0), toUInt64(0), \
+         {empty}, r.3 FROM (SELECT arrayJoin([{receipts}]) AS r))",
+        tables::CLICKS_BY_PERIOD,
+        five_days = five_days("o_day"),
+    )
+}
+
+/// SQL that fills `visitors_by_month` from the clicks that meet a condition; takes a `WHERE`.
+pub(crate) fn visitors(month: u32, clicks: &str, receipts: &str) -> String {
+    format!(
+        "INSERT INTO {DATABASE}.{} (ingested_month, workspace, link, month, is_bot, visitor, epoch, worker, days, clicks, \
+         rolled_to) \
+         SELECT toUInt32({month}), o_workspace, o_link, o_month, o_bot, o_visitor, o_epoch, o_worker, o_days, o_clicks, o_to \
+         FROM (SELECT workspace AS o_workspace, link AS o_link, toStartOfMonth(time) AS o_month, is_bot AS o_bot, \
+         assumeNotNull(visitor) AS o_visitor, toUInt64(0) AS o_epoch, toUInt16(0) AS o_worker, \
+         groupBitOr(bitShiftLeft(toUInt32(1), toDayOfMonth(time) - 1)) AS o_days, count() AS o_clicks, \
+         toUInt64(0) AS o_to FROM {DATABASE}.{} WHERE rolled_up AND visitor IS NOT NULL AND {clicks} \
+         GROUP BY workspace, link, o_month, is_bot, o_visitor \
+         UNION ALL SELECT toUInt64(0), toUInt64(0), toDate(0), false, toUInt64(0), r.1, r.2, toUInt32(0), toUInt64(0), r.3 \
          FROM (SELECT arrayJoin([{receipts}]) AS r))",
-        tables::CLICKS_BY_DAY,
-        clicks_table = tables::CLICKS
+        tables::VISITORS_BY_MONTH,
+        tables::CLICKS
     )
 }
 
@@ -230,10 +269,11 @@ pub(crate) fn days(month: u32, clicks: &str, receipts: &str) -> String {
 /// [`StoreError`]; what is in which table is unknown then, and the receipts tell.
 pub(crate) async fn roll_up(store: &Store, range: &Range) -> Result<(), StoreError> {
     let began = Instant::now();
-    let [quarters, days, streams] = RollUp::ALL.map(|roll_up| range.sql(roll_up));
+    let [quarters, periods, visitors, streams] = RollUp::ALL.map(|roll_up| range.sql(roll_up));
     tokio::try_join!(
         store.insert_select(&quarters),
-        store.insert_select(&days),
+        store.insert_select(&periods),
+        store.insert_select(&visitors),
         store.insert_select(&streams)
     )?;
     histogram!(m::ROLL_UP_SECONDS).record(began.elapsed());

@@ -14,7 +14,7 @@ pub(crate) struct Accepted {
     pub(crate) id: ClickId,
     /// Offset of its record.
     pub(crate) offset: u64,
-    /// Whether `clicks_by_day` counts it.
+    /// Whether `clicks_by_period` counts it.
     pub(crate) rolled_up: bool,
     pub(crate) click: Box<Click>,
 }

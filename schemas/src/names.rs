@@ -45,10 +45,12 @@ pub mod users {
 pub mod tables {
     /// One row a click.
     pub const CLICKS: &str = "clicks";
-    /// Clicks, scans and visitors per link and quarter of an hour.
+    /// Clicks and scans per link and quarter of an hour.
     pub const CLICKS_15M: &str = "clicks_15m";
-    /// Clicks per busy link, day, dimension and value.
-    pub const CLICKS_BY_DAY: &str = "clicks_by_day";
+    /// Clicks per busy link, day or month, dimension and value.
+    pub const CLICKS_BY_PERIOD: &str = "clicks_by_period";
+    /// Days on which each visitor of a busy link came, by month.
+    pub const VISITORS_BY_MONTH: &str = "visitors_by_month";
     /// What is stored, per stream and day of ingest.
     pub const STREAM_DAYS: &str = "stream_days";
     /// What each stream says it has written.

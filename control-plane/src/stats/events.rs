@@ -11,7 +11,7 @@ use schemas::click::{ClickId, Stream};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::link::OS;
+use super::dimensions::OS;
 use super::server::{ANSWER_TIMEOUT, Server};
 use super::span::Span;
 use super::text::lossy;

@@ -61,8 +61,62 @@ impl Span {
         self.offsets.offset.iter().all(|offset| *offset == 0)
     }
 
-    /// In `clicks_by_day`: its whole days.
-    pub(super) const DAYS: &'static str = "day >= {first_day:Date} AND day < {last_day:Date}";
+    /// In `clicks_by_period`: the clicks of each of its months' days; some days may be outside.
+    pub(super) const DAYS: &'static str =
+        "period = 'month' AND start >= {head:Date} AND start <= {tail:Date} AND dimension = 'day'";
+
+    /// In `clicks_by_period`, with [`Self::DAYS`]: those of its whole days.
+    pub(super) const WHOLE_DAYS: &'static str =
+        "value >= {first_day:String} AND value < {last_day:String}";
+
+    /// In `clicks_by_period`: a condition for its whole days, as months, and five days and days to add or to take away
+    /// again, and what the clicks of a row count. Lists and few comparisons: the engine spends more time on what a
+    /// condition of many ranges means than on reading its rows (12 of 18 ms; so it takes 14).
+    pub(super) fn cover(&self) -> Summands {
+        let (first, last) = self.whole_days();
+        let cover = Cover::of(first, last);
+        let date = |day| label(day, Step::Day);
+        let periods: Vec<String> = [cover.left, cover.right]
+            .into_iter()
+            .flat_map(Edge::periods)
+            .map(|(period, start)| format!("('{period}', '{}')", date(start)))
+            .collect();
+        let (from, to) = (date(cover.months.0), date(cover.months.1));
+        let months = format!("period = 'month' AND start >= '{from}' AND start < '{to}'");
+        let rows = if periods.is_empty() {
+            months
+        } else {
+            format!("((period, start) IN ({}) OR {months})", periods.join(", "))
+        };
+        let (border, left, right) = (date(cover.left.to), cover.left.sign, cover.right.sign);
+        let clicks = format!(
+            "toInt64(clicks) * multiIf(period = 'month', 1, start < '{border}', {left}, {right})"
+        );
+        Summands { rows, clicks }
+    }
+
+    /// In `clicks_by_period`: its months, those included that it cuts.
+    pub(super) const MONTHS: &'static str =
+        "period = 'month' AND start >= {month_of_from:Date} AND start <= {month_of_to:Date}";
+
+    /// Whether a day, in days since 1970, is one of its whole ones.
+    pub(super) fn has_day(&self, day: i64) -> bool {
+        let (first, last) = self.whole_days();
+        (first..last).contains(&day)
+    }
+
+    /// Which days of a month are in its whole days: bit 0 is the first.
+    pub(super) fn days_within(&self, month: u16) -> u32 {
+        let (month, (first, last)) = (i64::from(month), self.whole_days());
+        let bits = |days: i64| u32::try_from((1_u64 << days.clamp(0, 31)) - 1).unwrap_or(0);
+        bits((last - month).min(days_of(month))) & !bits(first - month)
+    }
+
+    /// Its whole days, as days since 1970; the second is the first one after.
+    fn whole_days(&self) -> (i64, i64) {
+        // A span within one day has no whole one: both bounds fall together and every click is on an edge.
+        (self.first_day.min(self.last_day), self.last_day)
+    }
 
     /// In `clicks`: all of it.
     pub(super) const TIME: &'static str = "time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({to:Int64}, 'UTC')";
@@ -70,28 +124,22 @@ impl Span {
     /// In `clicks`: what its whole days leave over. With [`Self::TIME`].
     const EDGES: &'static str = "(time < fromUnixTimestamp64Milli({first_ms:Int64}, 'UTC') OR time >= fromUnixTimestamp64Milli({last_ms:Int64}, 'UTC'))";
 
-    /// In `clicks`: what `clicks_by_day` does not count within the span.
-    pub(super) fn not_rolled_up(&self) -> String {
-        if self.is_whole_days() {
-            format!("{} AND NOT rolled_up", Self::TIME)
-        } else {
-            format!("{} AND (NOT rolled_up OR {})", Self::TIME, Self::EDGES)
-        }
-    }
-
     /// In `clicks`: the flagged clicks of days that the span cuts; `None` when it cuts none.
     pub(super) fn cut_days(&self) -> Option<String> {
         (!self.is_whole_days()).then(|| format!("{} AND rolled_up AND {}", Self::TIME, Self::EDGES))
     }
 
+    /// Gives the parameters of [`Self::MONTHS`].
+    pub(super) fn bind_months(&self, query: Query) -> Query {
+        let month = |ms: i64| label(month_of(ms.div_euclid(DAY_MS)), Step::Day);
+        query
+            .param("month_of_from", month(self.from_ms))
+            .param("month_of_to", month(self.to_ms - 1))
+    }
+
     /// Gives the parameters that the conditions name.
     pub(super) fn bind(&self, query: Query) -> Query {
-        // A span within one day has no whole one: both bounds fall together and every click is on an edge.
-        let (first, last) = if self.first_day < self.last_day {
-            (self.first_day, self.last_day)
-        } else {
-            (self.last_day, self.last_day)
-        };
+        let (first, last) = self.whole_days();
         query
             .param("from", self.from_ms)
             .param("to", self.to_ms)
@@ -99,6 +147,8 @@ impl Span {
             .param("last_ms", last * DAY_MS)
             .param("first_day", label(first, Step::Day))
             .param("last_day", label(last, Step::Day))
+            .param("head", label(month_of(first), Step::Day))
+            .param("tail", label(month_of(last), Step::Day))
     }
 
     /// Gives the parameters of [`Self::LOCAL`].
@@ -120,6 +170,123 @@ impl Span {
         let offset = self.offsets.offset.get(known.saturating_sub(1));
         (at + offset.copied().unwrap_or(0)).div_euclid(seconds(step))
     }
+}
+
+/// Rows of `clicks_by_period` that add up to the clicks of a span's whole days. SQL, made of constants and dates.
+#[derive(Debug)]
+pub(super) struct Summands {
+    /// A condition: which rows.
+    pub(super) rows: String,
+    /// An expression: what each counts, signed.
+    pub(super) clicks: String,
+}
+
+/// Whole days as months, and at most half a month at each end that is added or taken away, in fives and single days.
+/// Clicks add up, so this is exact, and it reads a sixth of the rows that the days of a quarter have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cover {
+    /// First month, and the first one after; days since 1970.
+    months: (i64, i64),
+    left: Edge,
+    /// Behind the left one.
+    right: Edge,
+}
+
+/// Days of a month, and whether their clicks are added (1) or taken away (-1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Edge {
+    from: i64,
+    /// From here to `rest` they are whole times five days; `to` where there are none.
+    fives: i64,
+    rest: i64,
+    to: i64,
+    sign: i8,
+}
+
+impl Edge {
+    fn of(from: i64, to: i64, sign: i8) -> Self {
+        let head = month_of(from);
+        // The last five days reach to the end of the month.
+        let starts = [0, 5, 10, 15, 20, 25, days_of(head)].map(|days| head + days);
+        let fives = starts.into_iter().find(|start| *start >= from);
+        let rest = starts.into_iter().rev().find(|start| *start <= to);
+        let (fives, rest) = match (fives, rest) {
+            (Some(fives), Some(rest)) if fives < rest => (fives, rest),
+            _ => (to, to),
+        };
+        Self {
+            from,
+            fives,
+            rest,
+            to,
+            sign,
+        }
+    }
+
+    /// Its periods by name and first day, as days since 1970.
+    fn periods(self) -> impl Iterator<Item = (&'static str, i64)> {
+        let day = |day| ("day", day);
+        let fives = (self.fives..self.rest).filter(|day| {
+            let of_month = date(*day).day();
+            of_month % 5 == 1 && of_month <= 26
+        });
+        (self.from..self.fives)
+            .map(day)
+            .chain(fives.map(|first| ("five_days", first)))
+            .chain((self.rest..self.to).map(day))
+    }
+}
+
+impl Cover {
+    fn of(first: i64, last: i64) -> Self {
+        let (head, tail) = (month_of(first), month_of(last));
+        let edge = Edge::of;
+        if head == tail {
+            // Within a month.
+            return Self {
+                months: (head, head),
+                left: edge(first, last, 1),
+                right: edge(last, last, 1),
+            };
+        }
+        let (begin, left) = if first - head <= days_of(head) / 2 {
+            (head, edge(head, first, -1))
+        } else {
+            let next = head + days_of(head);
+            (next, edge(first, next, 1))
+        };
+        let (end, right) = if last - tail <= days_of(tail) / 2 {
+            (tail, edge(tail, last, 1))
+        } else {
+            let next = tail + days_of(tail);
+            (next, edge(last, next, -1))
+        };
+        Self {
+            months: (begin, end),
+            left,
+            right,
+        }
+    }
+}
+
+/// The month of an instant, by its first day since 1970, and the day in it, the first is 0.
+pub(super) fn month_and_day(time_ms: i64) -> (u16, u8) {
+    let day = time_ms.div_euclid(DAY_MS);
+    let month = month_of(day);
+    (
+        u16::try_from(month).unwrap_or_default(),
+        u8::try_from(day - month).unwrap_or_default().min(30),
+    )
+}
+
+/// The first day of the month that a day is in; both as days since 1970.
+fn month_of(day: i64) -> i64 {
+    day - i64::from(date(day).day()) + 1
+}
+
+/// The number of days of the month that a day is in.
+fn days_of(day: i64) -> i64 {
+    i64::from(date(day).days_in_month())
 }
 
 impl Offsets {
@@ -145,13 +312,24 @@ const fn seconds(step: Step) -> i64 {
     }
 }
 
+/// A day since 1970 in the calendar.
+fn date(day: i64) -> Date {
+    Date::constant(1970, 1, 1)
+        .checked_add(jiff::Span::new().days(day.clamp(-700_000, 2_900_000)))
+        .unwrap_or(Date::MAX)
+}
+
+/// The number of a day by its name, `2026-05-01`.
+pub(super) fn day_number(name: &str) -> Option<i64> {
+    let date: Date = name.parse().ok()?;
+    let epoch = Date::constant(1970, 1, 1);
+    Some(i64::from(epoch.until(date).ok()?.get_days()))
+}
+
 /// The name of a bucket: `2026-05-01` or `2026-05-01 13:00:00`.
 pub(super) fn label(bucket: i64, step: Step) -> String {
     let seconds = bucket.saturating_mul(seconds(step));
-    let day = i32::try_from(seconds.div_euclid(DAY_SECONDS)).unwrap_or(i32::MAX);
-    let date = Date::constant(1970, 1, 1)
-        .checked_add(jiff::Span::new().days(day.clamp(-700_000, 2_900_000)))
-        .unwrap_or(Date::MAX);
+    let date = date(seconds.div_euclid(DAY_SECONDS));
     match step {
         Step::Day => date.to_string(),
         Step::Hour => format!(
@@ -197,6 +375,57 @@ mod tests {
     }
 
     #[test]
+    fn months_and_edges_are_the_days() {
+        // 2026-01-01 to 2027-03-01.
+        let days = 20_454..20_878;
+        for first in days.clone() {
+            for last in [1, 2, 20, 31, 45, 61, 90, 365].map(|n| first + n) {
+                let cover = Cover::of(first, last);
+                assert!(cover.left.to <= cover.right.from, "{cover:?}");
+                let mut counted = std::collections::BTreeMap::new();
+                let mut add = |from, to, sign| {
+                    (from..to).for_each(|day: i64| *counted.entry(day).or_insert(0) += sign);
+                };
+                add(cover.months.0, cover.months.1, 1);
+                for edge in [cover.left, cover.right] {
+                    for (period, start) in edge.periods() {
+                        let month = month_of(start);
+                        let to = match (period, start - month) {
+                            ("day", _) => start + 1,
+                            (_, 25) => month + days_of(start),
+                            _ => start + 5,
+                        };
+                        add(start, to, i32::from(edge.sign));
+                    }
+                    let periods = edge.periods().count();
+                    assert!(periods <= 7 || month_of(first) == month_of(last) && periods <= 13);
+                }
+                counted.retain(|_, n| *n != 0);
+                assert!(counted.values().all(|n| *n == 1), "{first}..{last}");
+                assert!(counted.into_keys().eq(first..last), "{first}..{last}");
+            }
+        }
+        let empty = Cover::of(20_574, 20_574);
+        assert_eq!(
+            (empty.months, empty.left.from),
+            ((20_574, 20_574), empty.left.to)
+        );
+    }
+
+    #[test]
+    fn a_month_knows_its_days_in_a_span() {
+        let s = span("2026-05-03T00:00:00Z", "2026-07-02T00:00:00Z", "UTC");
+        let days = |day: i64| s.days_within(u16::try_from(day).expect("a day"));
+        assert_eq!(days(20_574 - 30), 0);
+        assert_eq!(days(20_574), (1 << 31) - 1 - 0b11);
+        assert_eq!(days(20_605), (1 << 30) - 1);
+        assert_eq!(days(20_635), 1);
+        assert_eq!(days(20_666), 0);
+        let within = span("2026-05-01T08:00:00Z", "2026-05-01T09:00:00Z", "UTC");
+        assert_eq!(within.days_within(20_574), 0);
+    }
+
+    #[test]
     fn empty_ranges_are_none_and_open_ones_are_whole() {
         let range = |from_ms, to_ms| Range {
             from_ms,
@@ -237,5 +466,9 @@ mod tests {
         }
         assert_eq!(label(-1, Step::Day), "1969-12-31");
         assert_eq!(label(20_574 * 24 + 13, Step::Hour), "2026-05-01 13:00:00");
+        for day in [0, 1, 20_574, 49_674] {
+            assert_eq!(day_number(&label(day, Step::Day)), Some(day));
+        }
+        assert_eq!(day_number("yesterday"), None);
     }
 }

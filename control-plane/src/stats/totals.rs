@@ -1,14 +1,17 @@
 //! Clicks and visitors without breakdown, of many links or in a range.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::link::Version;
 use super::server::{ANSWER_TIMEOUT, Server};
 use super::span::Span;
+use super::visitors::{self, Level, Month};
 use super::{Of, StatsError, Totals};
+
+/// Busy links whose visitors one question is about: each adds conditions to it, and a question has 256 KiB at most.
+const LINKS_A_QUESTION: usize = 100;
 
 #[derive(Debug, Row, Deserialize)]
 struct OfLink {
@@ -18,9 +21,18 @@ struct OfLink {
 }
 
 #[derive(Debug, Row, Deserialize)]
-struct OfRange {
+struct OfMonth {
+    link: u64,
+    month: u16,
     clicks: u64,
-    unique_clicks: u64,
+    visitors: u64,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct MonthVisitors {
+    link: u64,
+    month: u16,
+    visitors: u64,
 }
 
 /// All time, without bots, by link; of the whole workspace without `links`. A link counts as busy by its bots too.
@@ -34,37 +46,120 @@ pub(super) async fn of_links(
     } else {
         "workspace = {workspace:UInt64} AND link != 0"
     };
-    let sql = format!(
-        "SELECT link, sum(part) AS clicks,
-            if(max(busy), ifNull(uniqCombined64Merge(17)(state), 0), sum(exact)) AS unique_clicks
-         FROM (
-            SELECT link, sumIf(clicks, NOT is_bot) AS part, toUInt64(0) AS exact,
-                uniqCombined64MergeStateIf(17)(visitors, NOT is_bot) AS state, true AS busy
-            FROM signpost.clicks_by_day WHERE {which} AND dimension = 'total' GROUP BY link
-            UNION ALL
-            SELECT link, count() AS part, ifNull(uniqExact(visitor), 0) AS exact,
-                uniqCombined64State(17)(visitor) AS state, false AS busy
-            FROM signpost.clicks WHERE {which} AND NOT rolled_up AND NOT is_bot GROUP BY link
-         )
-         GROUP BY link HAVING clicks > 0"
-    );
-    let mut query = server
-        .query(&sql, ANSWER_TIMEOUT)?
-        .param("workspace", workspace);
-    if let Some(links) = links {
-        query = query.param("links", links);
-    }
-    let rows = server
-        .answer(ANSWER_TIMEOUT, query.fetch_all::<OfLink>())
-        .await?;
-    let totals = |row: OfLink| Totals {
-        clicks: row.clicks,
-        unique_clicks: row.unique_clicks,
+    let ask = |sql: &str| {
+        let query = server
+            .query(sql, ANSWER_TIMEOUT)?
+            .param("workspace", workspace);
+        Ok::<_, StatsError>(match links {
+            Some(links) => query.param("links", links),
+            None => query,
+        })
     };
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.link, totals(row)))
-        .collect())
+    let raw = ask(&format!(
+        "SELECT link, count() AS clicks, ifNull(uniqExact(visitor), 0) AS unique_clicks
+         FROM signpost.clicks WHERE {which} AND NOT rolled_up AND NOT is_bot GROUP BY link"
+    ))?;
+    let months = ask(&format!(
+        "SELECT link, toUInt16(start) AS month, sumIf(clicks, NOT is_bot) AS clicks,
+            ifNull(uniqCombined64MergeIf(12)(visitors, NOT is_bot), 0) AS visitors
+         FROM signpost.clicks_by_period WHERE {which} AND period = 'month' AND dimension = 'total'
+         GROUP BY link, month ORDER BY link, month"
+    ))?;
+    let (raw, months) = tokio::try_join!(
+        server.answer(ANSWER_TIMEOUT, raw.fetch_all::<OfLink>()),
+        server.answer(ANSWER_TIMEOUT, months.fetch_all::<OfMonth>()),
+    )?;
+    let mut totals: HashMap<u64, Totals> = HashMap::new();
+    for row in raw {
+        let total = totals.entry(row.link).or_default();
+        (total.clicks, total.unique_clicks) = (row.clicks, row.unique_clicks);
+    }
+    let mut busy: BTreeMap<u64, Vec<Month>> = BTreeMap::new();
+    for row in months {
+        totals.entry(row.link).or_default().clicks += row.clicks;
+        busy.entry(row.link).or_default().push(Month {
+            start: row.month,
+            level: Level::of(row.visitors),
+        });
+    }
+    let busy: Vec<(u64, Vec<Month>)> = busy.into_iter().collect();
+    for some in busy.chunks(LINKS_A_QUESTION) {
+        for (link, visitors) in visitors_of(server, workspace, some).await? {
+            totals.entry(link).or_default().unique_clicks = visitors;
+        }
+    }
+    totals.retain(|_, total| total.clicks > 0);
+    Ok(totals)
+}
+
+/// Visitors of busy links, without bots, all time: counted as [`visitors::read`] counts them.
+async fn visitors_of(
+    server: &Server,
+    workspace: u64,
+    links: &[(u64, Vec<Month>)],
+) -> Result<HashMap<u64, u64>, StatsError> {
+    let (mut read, mut left_out) = (Vec::new(), Vec::new());
+    for (link, months) in links {
+        for same in months.chunk_by(|a, b| a.level == b.level) {
+            let ([first, ..], [.., last]) = (same, same) else {
+                continue;
+            };
+            let (from, to, largest) = (first.start, last.start, first.level.largest());
+            let run = |month, visitor| {
+                format!(
+                    "link = {link} AND {month} >= toDate({from}) AND {month} <= toDate({to}) AND {visitor} {largest}"
+                )
+            };
+            read.push(run("month", "visitor <="));
+            if first.level.weight() > 1 {
+                // Raw clicks of a sampled month are sampled like the others.
+                left_out.push(run("of", "who >"));
+            }
+        }
+    }
+    let left_out = if left_out.is_empty() {
+        "false".to_owned()
+    } else {
+        left_out.join(" OR ")
+    };
+    let sql = format!(
+        "SELECT link, toUInt16(of) AS month, uniqExact(who) AS visitors FROM (
+            SELECT link, month AS of, visitor AS who FROM signpost.visitors_by_month
+            WHERE workspace = {{workspace:UInt64}} AND NOT is_bot AND ({read})
+            UNION ALL
+            SELECT link, of, who FROM (
+                SELECT link, toStartOfMonth(time) AS of, assumeNotNull(visitor) AS who FROM signpost.clicks
+                WHERE workspace = {{workspace:UInt64}} AND link IN {{links:Array(UInt64)}}
+                    AND NOT rolled_up AND NOT is_bot AND visitor IS NOT NULL
+            ) WHERE NOT ({left_out})
+         )
+         GROUP BY link, of",
+        read = read.join(" OR ")
+    );
+    let ids: Vec<u64> = links.iter().map(|(link, _)| *link).collect();
+    let query = server
+        .query(&sql, ANSWER_TIMEOUT)?
+        .param("workspace", workspace)
+        .param("links", ids);
+    let rows = server
+        .answer(ANSWER_TIMEOUT, query.fetch_all::<MonthVisitors>())
+        .await?;
+    let weights: HashMap<(u64, u16), u64> = links
+        .iter()
+        .flat_map(|(link, months)| months.iter().map(|m| ((*link, m.start), m.level.weight())))
+        .collect();
+    let mut visitors: HashMap<u64, u64> = HashMap::new();
+    for row in rows {
+        let weight = weights.get(&(row.link, row.month)).copied().unwrap_or(1);
+        *visitors.entry(row.link).or_default() += row.visitors * weight;
+    }
+    Ok(visitors)
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct Visit {
+    time_ms: i64,
+    visitor: Option<u64>,
 }
 
 /// Of a whole workspace since an instant, without bots: quarters of an hour, which are there for every link.
@@ -85,37 +180,46 @@ pub(super) async fn since(
 }
 
 /// Of one link in a range.
-pub(super) async fn in_range(
-    server: &Server,
-    of: Of,
-    span: &Span,
-    version: Version,
-) -> Result<Totals, StatsError> {
-    let conditions = of.conditions();
-    let raw = span.not_rolled_up();
-    let sql = if version.is_busy() {
-        let days = Span::DAYS;
-        format!(
-            "SELECT sum(part) AS clicks, ifNull(uniqCombined64Merge(17)(state), 0) AS unique_clicks FROM (
-                SELECT clicks AS part, visitors AS state
-                FROM signpost.clicks_by_day WHERE {conditions} AND dimension = 'total' AND {days}
-                UNION ALL
-                SELECT count() AS part, uniqCombined64State(17)(visitor) AS state
-                FROM signpost.clicks WHERE {conditions} AND {raw}
-             )"
-        )
-    } else {
-        format!(
-            "SELECT count() AS clicks, ifNull(uniqExact(visitor), 0) AS unique_clicks
-             FROM signpost.clicks WHERE {conditions} AND {raw}"
-        )
-    };
-    let query = span.bind(of.bind(server.query(&sql, ANSWER_TIMEOUT)?));
-    let row = server
-        .answer(ANSWER_TIMEOUT, query.fetch_one::<OfRange>())
-        .await?;
+pub(super) async fn in_range(server: &Server, of: Of, span: &Span) -> Result<Totals, StatsError> {
+    let (conditions, time) = (of.conditions(), Span::TIME);
+    let ask = |sql: &str| Ok(span.bind(of.bind(server.query(sql, ANSWER_TIMEOUT)?)));
+    let raw = ask(&format!(
+        "SELECT toUnixTimestamp64Milli(time) AS time_ms, visitor
+         FROM signpost.clicks WHERE {conditions} AND {time} AND NOT rolled_up"
+    ))?;
+    let (raw, months) = tokio::try_join!(
+        server.answer(ANSWER_TIMEOUT, raw.fetch_all::<Visit>()),
+        visitors::months(server, of, span),
+    )?;
+    let clicks = raw.len() as u64;
+    if months.is_empty() {
+        let visitors: HashSet<u64> = raw.into_iter().filter_map(|visit| visit.visitor).collect();
+        return Ok(Totals {
+            clicks,
+            unique_clicks: visitors.len() as u64,
+        });
+    }
+    let (days, whole) = (Span::DAYS, Span::WHOLE_DAYS);
+    let mut sql = format!(
+        "SELECT sum(clicks) AS part FROM signpost.clicks_by_period
+         WHERE {conditions} AND {days} AND {whole}"
+    );
+    if let Some(cut_days) = span.cut_days() {
+        sql += &format!(
+            " UNION ALL SELECT count() AS part FROM signpost.clicks WHERE {conditions} AND {cut_days}"
+        );
+    }
+    let rolled_up = ask(&sql)?;
+    let (rolled_up, mut came) = tokio::try_join!(
+        server.answer(ANSWER_TIMEOUT, rolled_up.fetch_all::<u64>()),
+        visitors::read(server, of, span, &months),
+    )?;
+    came.extend(
+        raw.iter()
+            .filter_map(|visit| Some(visitors::came(visit.visitor?, visit.time_ms))),
+    );
     Ok(Totals {
-        clicks: row.clicks,
-        unique_clicks: row.unique_clicks,
+        clicks: clicks + rolled_up.into_iter().sum::<u64>(),
+        unique_clicks: visitors::count(came, months, span).await?.total,
     })
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{RollUpBooks, Verdict};
 use crate::receipt::{RollUp, StreamPosition};
-use crate::roll_up::{DIMENSIONS, TOTAL};
+use crate::roll_up::{DAY, DIMENSIONS, TOTAL, five_days};
 use crate::store::{Store, StoreError};
 
 #[derive(Row, Deserialize)]
@@ -123,9 +123,14 @@ pub(super) async fn expired_months(store: &Store) -> Result<BTreeSet<u32>, Store
 fn have_sql(roll_up: RollUp) -> String {
     let table = roll_up.table();
     let (counted, key) = match roll_up {
-        RollUp::Days => (
+        RollUp::Periods => (
             format!("link != 0 AND dimension = '{TOTAL}'"),
-            "workspace, link, toString(dimension), day, value, is_bot",
+            "workspace, link, toString(period), start, toString(dimension), value, is_bot",
+        ),
+        RollUp::Visitors => (
+            "link != 0".to_owned(),
+            // Qualified: an alias of the statement has the name, too.
+            "workspace, link, t.month, is_bot, visitor",
         ),
         RollUp::Quarters | RollUp::Streams => {
             ("link != 0".to_owned(), "workspace, link, bucket, is_bot")
@@ -142,17 +147,30 @@ fn have_sql(roll_up: RollUp) -> String {
 fn raw_sql(roll_up: RollUp, below: &str) -> String {
     let clicks = tables::CLICKS;
     match roll_up {
-        RollUp::Days => {
-            let pairs = DIMENSIONS
-                .map(|(name, sql)| format!("('{name}', toString({sql}))"))
+        RollUp::Periods => {
+            let five_days = five_days("toDate(time)");
+            let dimensions = DIMENSIONS
+                .map(|(name, sql)| {
+                    format!(
+                        "('day', toDate(time), '{name}', toString({sql})), \
+                         ('five_days', {five_days}, '{name}', toString({sql})), \
+                         ('month', toStartOfMonth(time), '{name}', toString({sql}))"
+                    )
+                })
                 .join(", ");
             format!(
-                "SELECT toUInt32(toYYYYMM(ingested)) AS month, countIf(d.1 = '{TOTAL}') AS clicks, \
-                 toUInt64(sum(cityHash64(workspace, link, d.1, toDate(time), d.2, is_bot))) AS sum \
-                 FROM {DATABASE}.{clicks} ARRAY JOIN [('{TOTAL}', ''), {pairs}] AS d \
-                 WHERE rolled_up AND {below} AND (d.2 != '' OR d.1 = '{TOTAL}') GROUP BY month"
+                "SELECT toUInt32(toYYYYMM(ingested)) AS month, countIf(d.3 = '{TOTAL}') AS clicks, \
+                 toUInt64(sum(cityHash64(workspace, link, d.1, d.2, d.3, d.4, is_bot))) AS sum \
+                 FROM {DATABASE}.{clicks} ARRAY JOIN [('month', toStartOfMonth(time), '{TOTAL}', ''), \
+                 ('month', toStartOfMonth(time), '{DAY}', toString(toDate(time))), {dimensions}] AS d \
+                 WHERE rolled_up AND {below} AND (d.4 != '' OR d.3 = '{TOTAL}') GROUP BY month"
             )
         }
+        RollUp::Visitors => format!(
+            "SELECT toUInt32(toYYYYMM(ingested)) AS month, count() AS clicks, \
+             toUInt64(sum(cityHash64(workspace, link, toStartOfMonth(time), is_bot, assumeNotNull(visitor)))) AS sum \
+             FROM {DATABASE}.{clicks} WHERE rolled_up AND visitor IS NOT NULL AND {below} GROUP BY month"
+        ),
         RollUp::Quarters | RollUp::Streams => format!(
             "SELECT toUInt32(toYYYYMM(ingested)) AS month, count() AS clicks, \
              toUInt64(sum(cityHash64(workspace, link, toDateTime(toStartOfFifteenMinutes(time), 'UTC'), is_bot))) AS sum \

@@ -15,7 +15,7 @@ use crate::lock::RoleLock;
 use crate::pipeline::catch_up_from_receipts;
 use crate::receipt::{RollUp, StreamPosition};
 use crate::recover;
-use crate::roll_up::{days, quarters};
+use crate::roll_up::{periods, quarters, visitors};
 use crate::store::Store;
 
 /// What became of a month of a roll-up that differed.
@@ -103,7 +103,8 @@ async fn rebuild(store: &Store, roll_up: RollUp, month: u32) -> anyhow::Result<(
     if !receipts.is_empty() {
         let receipts = receipts.join(", ");
         let fill = match roll_up {
-            RollUp::Days => days(month, &clicks, &receipts),
+            RollUp::Periods => periods(month, &clicks, &receipts),
+            RollUp::Visitors => visitors(month, &clicks, &receipts),
             RollUp::Quarters | RollUp::Streams => quarters(month, &clicks, &receipts),
         };
         let into = format!("INSERT INTO {DATABASE}.{table} ");

@@ -60,7 +60,7 @@ async fn a_wrong_roll_up_is_found_and_rebuilt_from_raw_clicks_or_refused() {
     world.ingest_all().await;
     world.execute("INSERT INTO signpost.clicks_15m (ingested_month, workspace, link, bucket, is_bot, epoch, worker, clicks, scans, rolled_to) SELECT ingested_month, 1, 1, bucket, false, 0, 0, 5, 0, 0 FROM signpost.clicks_15m WHERE link != 0 LIMIT 1").await;
     world
-        .execute("ALTER TABLE signpost.clicks_by_day DELETE WHERE dimension = 'country'")
+        .execute("ALTER TABLE signpost.clicks_by_period DELETE WHERE dimension = 'country'")
         .await;
     let report = audit(&world.config()).await.unwrap();
     assert!(!report.balanced());

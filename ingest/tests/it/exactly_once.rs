@@ -72,7 +72,13 @@ async fn one_statement_makes_one_part_also_of_many_rows() {
         world.log.write(&click);
     }
     world.ingest_all().await;
-    for table in ["clicks", "clicks_15m", "clicks_by_day", "stream_days"] {
+    for table in [
+        "clicks",
+        "clicks_15m",
+        "clicks_by_period",
+        "visitors_by_month",
+        "stream_days",
+    ] {
         let parts = format!(
             "SELECT max(max_block_number) FROM system.parts WHERE database = 'signpost' AND table = '{table}'"
         );
@@ -80,7 +86,7 @@ async fn one_statement_makes_one_part_also_of_many_rows() {
     }
     assert!(
         world
-            .number("SELECT count() FROM signpost.clicks_by_day")
+            .number("SELECT count() FROM signpost.clicks_by_period")
             .await
             > 100_000
     );

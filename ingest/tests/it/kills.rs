@@ -100,7 +100,8 @@ async fn clicks_stay_exact_when_the_engine_dies_at_any_rename_of_an_insert() {
     for table in [
         "clicks",
         "clicks_15m",
-        "clicks_by_day",
+        "clicks_by_period",
+        "visitors_by_month",
         "stream_days",
         "books",
         "drops",

@@ -56,20 +56,47 @@ impl World {
              FROM signpost.clicks GROUP BY ALL",
         )
         .await;
-        self.same(
-            "SELECT workspace, link, toString(dimension), day, value, is_bot, sum(clicks), sum(scans) \
-             FROM signpost.clicks_by_day WHERE link != 0 AND dimension != 'total' GROUP BY ALL",
-            &format!(
-                "SELECT workspace, link, d.1, toDate(time), d.2, is_bot, count(), countIf(is_scan) \
-                 FROM signpost.clicks ARRAY JOIN {DIMENSIONS} AS d WHERE rolled_up AND d.2 != '' GROUP BY ALL"
+        for (period, start) in [
+            ("day", "toDate(time)"),
+            (
+                "five_days",
+                "toStartOfMonth(time) + [0, 5, 10, 15, 20, 25, 25][1 + intDiv(toDayOfMonth(time) - 1, 5)]",
             ),
+            ("month", "toStartOfMonth(time)"),
+        ] {
+            self.same(
+                &format!(
+                    "SELECT workspace, link, toString(dimension), start, value, is_bot, sum(clicks), sum(scans) \
+                     FROM signpost.clicks_by_period \
+                     WHERE link != 0 AND period = '{period}' AND dimension NOT IN ('total', 'day') GROUP BY ALL"
+                ),
+                &format!(
+                    "SELECT workspace, link, d.1, {start}, d.2, is_bot, count(), countIf(is_scan) \
+                     FROM signpost.clicks ARRAY JOIN {DIMENSIONS} AS d WHERE rolled_up AND d.2 != '' GROUP BY ALL"
+                ),
+            )
+            .await;
+        }
+        self.same(
+            "SELECT workspace, link, start, toDate(value), is_bot, sum(clicks), sum(scans) \
+             FROM signpost.clicks_by_period WHERE link != 0 AND period = 'month' AND dimension = 'day' GROUP BY ALL",
+            "SELECT workspace, link, toStartOfMonth(time), toDate(time), is_bot, count(), countIf(is_scan) \
+             FROM signpost.clicks WHERE rolled_up GROUP BY ALL",
         )
         .await;
         self.same(
-            "SELECT workspace, link, day, is_bot, sum(clicks), sum(scans), uniqCombined64Merge(17)(visitors) \
-             FROM signpost.clicks_by_day WHERE link != 0 AND dimension = 'total' GROUP BY ALL",
-            "SELECT workspace, link, toDate(time), is_bot, count(), countIf(is_scan), uniqCombined64(17)(visitor) \
-             FROM signpost.clicks WHERE rolled_up GROUP BY ALL",
+            "SELECT workspace, link, start, is_bot, sum(clicks), sum(scans), uniqCombined64Merge(12)(visitors) \
+             FROM signpost.clicks_by_period WHERE link != 0 AND period = 'month' AND dimension = 'total' GROUP BY ALL",
+            "SELECT workspace, link, toStartOfMonth(time), is_bot, count(), countIf(is_scan), \
+             uniqCombined64(12)(visitor) FROM signpost.clicks WHERE rolled_up GROUP BY ALL",
+        )
+        .await;
+        self.same(
+            "SELECT workspace, link, month, is_bot, visitor, groupBitOr(days), sum(clicks) \
+             FROM signpost.visitors_by_month WHERE link != 0 GROUP BY ALL",
+            "SELECT workspace, link, toStartOfMonth(time), is_bot, assumeNotNull(visitor), \
+             groupBitOr(bitShiftLeft(toUInt32(1), toDayOfMonth(time) - 1)), count() \
+             FROM signpost.clicks WHERE rolled_up AND visitor IS NOT NULL GROUP BY ALL",
         )
         .await;
         self.same(

@@ -18,7 +18,7 @@ use crate::domain::key::Scope;
 use crate::error::ApiError;
 use crate::metrics;
 use crate::middleware::Caller;
-use crate::stats::{Bots, ByValue, LinkStats, Range, StatsError, Step};
+use crate::stats::{Bots, ByValue, Dimension, LinkStats, Range, StatsError, Step};
 use crate::store::links::{self, Link};
 
 mod details;
@@ -130,14 +130,14 @@ pub(super) async fn data(
     let data = Data {
         clicks: stats.totals.clicks,
         unique_clicks: stats.totals.unique_clicks,
-        top_countries: top(&stats.by.country, label::country),
-        top_referrers: top(&stats.by.referrer, label::referrer),
-        top_browsers: top(&stats.by.browser, label::unknown),
-        top_os: top(&stats.by.os, label::unknown),
+        top_countries: top(&stats.by[Dimension::Country], label::country),
+        top_referrers: top(&stats.by[Dimension::Referrer], label::referrer),
+        top_browsers: top(&stats.by[Dimension::Browser], label::unknown),
+        top_os: top(&stats.by[Dimension::Os], label::unknown),
         social_count: SocialCount {
-            facebook: from_any(&stats.by.referrer, &FACEBOOK),
-            twitter: from_any(&stats.by.referrer, &TWITTER),
-            instagram: from_any(&stats.by.referrer, &INSTAGRAM),
+            facebook: from_any(&stats.by[Dimension::Referrer], &FACEBOOK),
+            twitter: from_any(&stats.by[Dimension::Referrer], &TWITTER),
+            instagram: from_any(&stats.by[Dimension::Referrer], &INSTAGRAM),
         },
     };
     Ok((data, missing))

@@ -22,7 +22,7 @@ use crate::domain::date::{self, When};
 use crate::domain::field::FieldError;
 use crate::error::ApiError;
 use crate::middleware::Caller;
-use crate::stats::{Bots, Event, LinkStats, Range, Step, csv_head, csv_line};
+use crate::stats::{Bots, Dimension, Event, LinkStats, Range, Step, csv_head, csv_line};
 use crate::store::links;
 use crate::usage;
 
@@ -232,19 +232,19 @@ async fn counts(
         unique_clicks: totals.unique_clicks,
         daily,
         hourly,
-        by_country: Labels::new(&by.country, label::country),
-        by_region: Labels::new(&by.region, label::unknown),
-        by_city: Labels::new(&by.city, label::unknown),
-        by_device: Labels::new(&by.device, label::device),
-        by_os: Labels::new(&by.os, label::unknown),
-        by_browser: Labels::new(&by.browser, label::unknown),
-        by_language: Labels::new(&by.language, label::unknown),
-        by_referrer: Labels::new(&by.referrer, label::referrer),
-        by_utm_source: Labels::of_known(&by.utm_source),
-        by_utm_medium: Labels::of_known(&by.utm_medium),
-        by_utm_campaign: Labels::of_known(&by.utm_campaign),
-        by_utm_term: Labels::of_known(&by.utm_term),
-        by_utm_content: Labels::of_known(&by.utm_content),
+        by_country: Labels::new(&by[Dimension::Country], label::country),
+        by_region: Labels::new(&by[Dimension::Region], label::unknown),
+        by_city: Labels::new(&by[Dimension::City], label::unknown),
+        by_device: Labels::new(&by[Dimension::Device], label::device),
+        by_os: Labels::new(&by[Dimension::Os], label::unknown),
+        by_browser: Labels::new(&by[Dimension::Browser], label::unknown),
+        by_language: Labels::new(&by[Dimension::Language], label::unknown),
+        by_referrer: Labels::new(&by[Dimension::Referrer], label::referrer),
+        by_utm_source: Labels::of_known(&by[Dimension::UtmSource]),
+        by_utm_medium: Labels::of_known(&by[Dimension::UtmMedium]),
+        by_utm_campaign: Labels::of_known(&by[Dimension::UtmCampaign]),
+        by_utm_term: Labels::of_known(&by[Dimension::UtmTerm]),
+        by_utm_content: Labels::of_known(&by[Dimension::UtmContent]),
     };
     Ok(Json(StatsReply { error: 0, data }).into_response())
 }
