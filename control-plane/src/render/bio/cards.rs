@@ -15,6 +15,7 @@ pub(super) fn link(ink: &mut Ink<'_>, link: &Link) -> Markup {
     let drawing = icon(link.icon.as_ref(), mark(&link.url).unwrap_or("link"));
     Card::new(ink.url("url", &link.url), drawing, link.title.as_str())
         .description(link.description.as_ref())
+        .own(link.icon.as_ref())
         .image(image)
         .draw()
 }
@@ -64,6 +65,7 @@ pub(super) fn embed(ink: &mut Ink<'_>, embed: &Embed) -> Markup {
         &title,
     )
     .description(embed.description.as_ref())
+    .own(embed.icon.as_ref())
     .image(image)
     .draw()
 }

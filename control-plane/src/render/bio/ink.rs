@@ -54,6 +54,7 @@ pub(super) struct Card<'a> {
     /// Beside the title: a price, a size.
     pub(super) note: Option<&'a str>,
     pub(super) image: Option<Markup>,
+    has_own_icon: bool,
 }
 
 impl<'a> Card<'a> {
@@ -66,6 +67,7 @@ impl<'a> Card<'a> {
             description: None,
             note: None,
             image: None,
+            has_own_icon: false,
         }
     }
 
@@ -87,7 +89,16 @@ impl<'a> Card<'a> {
         Self { image, ..self }
     }
 
+    /// An icon of the owner's, which is shown beside a picture too.
+    pub(super) fn own(self, own: Option<&Icon>) -> Self {
+        Self {
+            has_own_icon: own.is_some(),
+            ..self
+        }
+    }
+
     pub(super) fn draw(self) -> Markup {
+        let beside = (self.has_own_icon && self.image.is_some()).then(|| self.icon.clone());
         html! {
             a .card href=(self.href) rel="nofollow noopener" {
                 @match self.image {
@@ -98,6 +109,7 @@ impl<'a> Card<'a> {
                     span .title dir="auto" { (self.title) }
                     @if let Some(text) = self.description { span .more dir="auto" { (text) } }
                 }
+                @if let Some(icon) = beside { span .icon { (icon) } }
                 @match self.note {
                     Some(note) => span .note { (note) },
                     None => span .go aria-hidden="true" { (named("chevron-right")) },

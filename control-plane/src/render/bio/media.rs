@@ -87,6 +87,7 @@ pub(super) fn video(ink: &mut Ink<'_>, video: &Video) -> Markup {
         a .feature .film href=(ink.url("url", &video.url)) rel="nofollow noopener" {
             span .still { (still) span .play { (named("play")) } }
             span .words {
+                @if video.icon.is_some() { span .icon { (icon(video.icon.as_ref(), "play")) } }
                 span .title dir="auto" { (title) }
                 @if let Some(text) = &video.description { span .more dir="auto" { (text.as_str()) } }
             }
@@ -103,6 +104,7 @@ pub(super) fn audio(ink: &mut Ink<'_>, audio: &Audio) -> Markup {
         &title,
     )
     .description(audio.description.as_ref())
+    .own(audio.icon.as_ref())
     .image(cover)
     .draw()
 }
