@@ -443,9 +443,6 @@ async fn walk(app: TestApp, client: Client) {
         ("{file}", "brand%20kit.zip".to_owned()),
     ];
     for sample in &SAMPLES {
-        if sample.path.contains("files") {
-            continue;
-        }
         let mut path = sample.path.to_owned();
         for (name, id) in &ids {
             path = path.replace(name, id);
@@ -490,6 +487,8 @@ async fn walk(app: TestApp, client: Client) {
     }
     let account = app.get("/api/account").await.ok();
     assert_eq!(account["data"]["email"], "newemail@google.com");
+    let files = app.get("/api/files").await.ok();
+    assert_eq!(files["list"][0]["name"], "My File");
 }
 
 on_both_engines! {
