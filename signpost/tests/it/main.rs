@@ -15,6 +15,7 @@ mod link_fields;
 mod links;
 mod pages;
 mod qr;
+mod recipes;
 mod replay;
 mod rows;
 mod safety;
