@@ -113,6 +113,7 @@ impl Engine {
             "SELECT lower(name) FROM system.table_functions",
         )
         .map_err(StartError::Silent)?;
+        ffi::skip_its_exit_handlers();
         Ok(Self {
             library,
             arguments,
@@ -170,6 +171,7 @@ impl Engine {
                 .take(),
         );
         let joined = self.library.shut_down();
+        ffi::skip_its_exit_handlers();
         joined || !self.storage.join(STATUS).exists()
     }
 }

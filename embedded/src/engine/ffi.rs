@@ -51,11 +51,14 @@ extern "C" fn end_now(status: c_int, _: *mut c_void) {
     unsafe { _exit(status) }
 }
 
-/// The library's exit handlers destroy what its threads still use: a process that ends without having closed the
-/// engine died of SIGSEGV in them, and its exit status was lost (seen in about one of three runs). Handlers run last in,
-/// first out, so one of ours that is registered after loading keeps them from running. What must be on disk is synced
-/// by then; the rest recovers at the next start, as after `kill -9`.
-fn skip_its_exit_handlers() {
+/// Keeps the exit handlers that the library has registered by now from running.
+///
+/// They destroy what its threads still use: a process that ends without having closed the engine died of SIGSEGV in them,
+/// and its exit status was lost (seen in about one of three runs). Handlers run last in, first out, so one of ours that is
+/// registered later ends the process first. The library registers them when it is loaded, more when the engine starts,
+/// and one now and then when a function of it runs for the first time; hence a call after each of the first two and one
+/// at the end. What must be on disk is synced by then; the rest recovers at the next start, as after `kill -9`.
+pub(super) fn skip_its_exit_handlers() {
     // SAFETY: the handler is a function that lives as long as the process and does not use its argument.
     let registered = unsafe { on_exit(end_now, std::ptr::null_mut()) };
     if registered != 0 {

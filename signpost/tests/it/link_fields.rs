@@ -164,12 +164,11 @@ fn fields_of_links_are_met_by_visitors() {
         (on("/branded").header("location") == "https://e.test/branded").then_some(())
     });
     assert_eq!(up.visit("/branded").status, 404, "on its own domain only");
-    let file = on("/.well-known/apple-app-site-association");
-    assert_eq!(
-        (file.status, file.header("content-type")),
-        (200, "application/json"),
-        "{file:?}"
-    );
+    let file = eventually(SETTLE, "the domain's apps go live", || {
+        let file = on("/.well-known/apple-app-site-association");
+        (file.status == 200).then_some(file)
+    });
+    assert_eq!(file.header("content-type"), "application/json", "{file:?}");
     assert_eq!(
         file.json()["applinks"]["details"][0]["appIDs"][0],
         "ABCDE12345.com.example.app"
