@@ -14,7 +14,7 @@ use crate::domain::bio::look::Edit as LookEdit;
 use crate::domain::bio::{Block, Look, PREFIX};
 use crate::domain::destination::Destination;
 use crate::domain::link::{Content, Edit as ContentEdit, ExtrasEdit};
-use crate::domain::password;
+use crate::domain::qr::content::sites;
 use crate::error::ApiError;
 use crate::fetch::{Overflow, Wanted};
 use crate::links::{Secret, taken, usable_domain};
@@ -55,7 +55,7 @@ pub(crate) struct Wish {
 
 /// Makes a page.
 pub(crate) async fn add(app: &App, workspace: i64, mut wish: Wish) -> Result<Bio, ApiError> {
-    hash_password(&mut wish).await?;
+    hash_password(app, &mut wish).await?;
     let mut content = Content::default();
     content.apply(&wish.content)?;
     if content.title.is_empty() {
@@ -103,7 +103,7 @@ pub(crate) async fn update(
     id: i64,
     mut wish: Wish,
 ) -> Result<Bio, ApiError> {
-    hash_password(&mut wish).await?;
+    hash_password(app, &mut wish).await?;
     let wanted = match &wish.domain {
         None => None,
         Some(text) => Some(
@@ -175,7 +175,6 @@ pub(crate) async fn add_block(
     (workspace, id): (i64, i64),
     (kind, fields, position): (&str, &Map<String, Value>, Option<i64>),
 ) -> Result<(i64, i64), ApiError> {
-    get(app, workspace, id).await?;
     let block = Block::parse(kind, fields)?;
     let fetched = prepare(app, id, &block).await?;
     let wanted = (&block, position);
@@ -265,21 +264,17 @@ fn failed_block(error: BioError, id: i64, block: i64) -> ApiError {
 
 /// Checks where a block leads, and fetches the pictures it shows that the page does not have.
 async fn prepare(app: &App, bio: i64, block: &Block) -> Result<Vec<Fetched>, ApiError> {
-    let look = Look::default();
-    let blocks = [(0, block.clone())];
-    let mut ledger = Ledger::default();
-    page::page(
-        &page::Page {
-            title: "",
-            description: "",
-            url: "",
-            base_url: "",
-            look: &look,
-            blocks: &blocks,
-        },
-        &mut ledger,
-    );
+    let ledger = page::needs(&Look::default(), std::slice::from_ref(&(0, block.clone())));
     check_ways(app, &ledger).await?;
+    // What leads on without being a way out of the page: in an image, and in a file.
+    let named: Vec<(&str, &str)> = match block {
+        Block::Qr(qr) => sites(qr.data.as_str()).map(|site| ("data", site)).collect(),
+        Block::Vcard(card) => card.url.iter().map(|url| ("url", url.as_str())).collect(),
+        _ => Vec::new(),
+    };
+    for (field, url) in named {
+        destinations::check_listed(app, field, url)?;
+    }
     let missing = missing(app, bio, ledger.wanted).await?;
     fetch(app, (picture_field(block), missing)).await
 }
@@ -382,15 +377,12 @@ async fn own_domain(app: &App, id: i64) -> Result<Domain, ApiError> {
     Ok(domains::by_id(&app.store, id).await?)
 }
 
-/// Replaces a password by its hash, away from the threads that serve.
-async fn hash_password(wish: &mut Wish) -> Result<(), ApiError> {
+/// Replaces a password by its hash.
+async fn hash_password(app: &App, wish: &mut Wish) -> Result<(), ApiError> {
     let phc = match wish.password.take() {
         None => return Ok(()),
         Some(None) => None,
-        Some(Some(secret)) => {
-            let hashing = tokio::task::spawn_blocking(move || password::hash(&secret.0));
-            Some(hashing.await.map_err(anyhow::Error::from)??)
-        }
+        Some(Some(secret)) => Some(app.passwords.digest(secret.0).await?),
     };
     wish.content.extras = ExtrasEdit {
         password_phc: Some(phc),

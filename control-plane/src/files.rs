@@ -53,7 +53,7 @@ pub(crate) async fn check(app: &App, workspace: i64, wish: &Wish) -> Result<(), 
         password: None,
         ..wish.clone()
     };
-    edited(&Content::default(), &plain, "").await?;
+    edited(app, &Content::default(), &plain, "").await?;
     if let Some(Some(secret)) = &wish.password {
         password::check_gate("password", &secret.0)?;
     }
@@ -88,7 +88,7 @@ pub(crate) async fn add(
     (wish, file_name, object): (&Wish, &FileName, Object),
 ) -> Result<StoredFile, ApiError> {
     let added = async {
-        let content = edited(&Content::default(), wish, file_name.as_str()).await?;
+        let content = edited(app, &Content::default(), wish, file_name.as_str()).await?;
         let domain = domain_of(app, workspace, wish).await?;
         let domain = domain.as_ref().unwrap_or(&app.default_domain);
         let lost = lost(app, &object).await?;
@@ -144,7 +144,7 @@ pub(crate) async fn update(
                     },
                 ),
             };
-            let content = edited(&old.content, wish, file_name.as_str()).await?;
+            let content = edited(app, &old.content, wish, file_name.as_str()).await?;
             let lost = lost(app, &object).await?;
             let file = NewFile {
                 name: &content.title,
@@ -207,7 +207,12 @@ fn failed(error: FileWriteError, id: &str) -> ApiError {
 }
 
 /// What a file's row of `links` says, changed as wished. Its title is the file's name in lists.
-async fn edited(old: &Content, wish: &Wish, file_name: &str) -> Result<Content, ApiError> {
+async fn edited(
+    app: &App,
+    old: &Content,
+    wish: &Wish,
+    file_name: &str,
+) -> Result<Content, ApiError> {
     let mut content = old.clone();
     if let Some(name) = &wish.name {
         content.title = field::line("name", name, MAX_NAME)?;
@@ -221,9 +226,7 @@ async fn edited(old: &Content, wish: &Wish, file_name: &str) -> Result<Content, 
         Some(None) => Some(None),
         Some(Some(secret)) => {
             password::check_gate("password", &secret.0)?;
-            let secret = secret.clone();
-            let hashing = tokio::task::spawn_blocking(move || password::hash(&secret.0));
-            Some(Some(hashing.await.map_err(anyhow::Error::new)??))
+            Some(Some(app.passwords.digest(secret.0.clone()).await?))
         }
     };
     content.extras.apply(&ExtrasEdit {

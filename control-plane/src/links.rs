@@ -1,6 +1,6 @@
 //! What every dialect does with links: the rules of [`crate::domain`] and the database together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use schemas::host::Host;
 use schemas::slug::{Slug, lookup_key};
@@ -10,7 +10,6 @@ use crate::destinations::{self, Checks};
 use crate::domain::date;
 use crate::domain::field::FieldError;
 use crate::domain::link::{Content, Edit, Groups};
-use crate::domain::password;
 use crate::error::ApiError;
 use crate::store::domains::{self, Domain};
 use crate::store::links::{self, Added, Change, Inserted, Link, NewLink, Together, WriteError};
@@ -65,7 +64,7 @@ pub(crate) async fn add_all(
     mut wishes: Vec<Result<Wish, ApiError>>,
     together: Together,
 ) -> Result<Vec<Result<Link, ApiError>>, ApiError> {
-    hash_passwords(wishes.iter_mut().flatten()).await?;
+    hash_passwords(app, wishes.iter_mut().flatten()).await?;
     let checks = Checks::of(app, hosts(wishes.iter().flatten())).await?;
     let mut results: Vec<Option<Result<Link, ApiError>>> = Vec::with_capacity(wishes.len());
     let mut checked: Vec<(usize, Option<Domain>, Wish, Content)> = Vec::new();
@@ -138,7 +137,7 @@ pub(crate) async fn update(
     id: i64,
     mut wish: Wish,
 ) -> Result<Link, ApiError> {
-    hash_passwords(std::iter::once(&mut wish)).await?;
+    hash_passwords(app, std::iter::once(&mut wish)).await?;
     let checks = Checks::of(app, hosts(std::iter::once(&wish))).await?;
     check_urls(app, &checks, &wish.edit)?;
     check_parts(app, workspace, &wish.edit).await?;
@@ -240,9 +239,12 @@ async fn check_parts(app: &App, workspace: i64, edit: &Edit) -> Result<(), ApiEr
     Ok(())
 }
 
-/// Replaces passwords by their hashes, away from the threads that serve. Equal passwords of one call share a hash: a
-/// thousand links with one password cost one hashing.
-async fn hash_passwords<'a>(wishes: impl Iterator<Item = &'a mut Wish>) -> Result<(), ApiError> {
+/// Replaces passwords by their hashes. Equal passwords of one call share a hash: a thousand links with one password cost
+/// one hashing.
+async fn hash_passwords<'a>(
+    app: &App,
+    wishes: impl Iterator<Item = &'a mut Wish>,
+) -> Result<(), ApiError> {
     let mut waiting: Vec<(&mut Wish, Secret)> = Vec::new();
     for wish in wishes {
         match wish.password.take() {
@@ -251,23 +253,17 @@ async fn hash_passwords<'a>(wishes: impl Iterator<Item = &'a mut Wish>) -> Resul
             Some(Some(secret)) => waiting.push((wish, secret)),
         }
     }
-    if waiting.is_empty() {
-        return Ok(());
-    }
-    let secrets: BTreeSet<Secret> = waiting.iter().map(|(_, secret)| secret.clone()).collect();
-    let hashed = tokio::task::spawn_blocking(move || {
-        let hash = |secret: Secret| {
-            let phc = password::hash(&secret.0)?;
-            Ok((secret, phc))
-        };
-        secrets
-            .into_iter()
-            .map(hash)
-            .collect::<anyhow::Result<BTreeMap<Secret, String>>>()
-    });
-    let hashed = hashed.await.map_err(anyhow::Error::from)??;
+    let mut hashed: BTreeMap<Secret, String> = BTreeMap::new();
     for (wish, secret) in waiting {
-        wish.edit.extras.password_phc = hashed.get(&secret).cloned().map(Some);
+        let phc = match hashed.get(&secret) {
+            Some(phc) => phc.clone(),
+            None => {
+                let phc = app.passwords.digest(secret.0.clone()).await?;
+                hashed.insert(secret, phc.clone());
+                phc
+            }
+        };
+        wish.edit.extras.password_phc = Some(Some(phc));
     }
     Ok(())
 }

@@ -138,7 +138,12 @@ async fn look_at(app: &App, id: i64) -> anyhow::Result<bool> {
     let found = Found {
         destination: content.destination.clone(),
         title: title(&page).filter(|_| content.title.is_empty()),
-        refuses_frame: refuses_frame(&page.headers),
+        // The headers of an error are those of whoever made the error page.
+        refuses_frame: if page.status.is_success() {
+            refuses_frame(&page.headers)
+        } else {
+            content.extras.refuses_frame
+        },
     };
     let is_new = found.title.is_some()
         || (content.extras.wanted_page().frames()

@@ -21,7 +21,7 @@ use crate::store::{Store, overlays, pages, pixels, splashes};
 
 /// Most different pages of links in a workspace, so that an edit of a pixel that all of them have stays one change of a
 /// few megabytes.
-pub const MAX_PAGES: usize = 1000;
+pub const MAX_PAGES: i64 = 1000;
 
 /// Why a link gets no page.
 #[derive(Debug, thiserror::Error)]
@@ -120,16 +120,18 @@ pub async fn page_for(
     let Some(page) = parts.render() else {
         return Ok(None);
     };
-    let all = pages::of_kind(write, workspace, Kind::Link).await?;
     let key = settled.key();
-    if all.len() >= MAX_PAGES && !all.iter().any(|(_, other)| *other == key) {
+    let place = (workspace, Kind::Link, key.as_str());
+    if let Some(id) = pages::find(write, place, now_ms).await? {
+        return Ok(Some(id));
+    }
+    if pages::count(write, workspace, Kind::Link).await? >= MAX_PAGES {
         return Err(FieldError::new(
             "type",
             format!("and pixels of links may be combined in {MAX_PAGES} ways, all are in use"),
         )
         .into());
     }
-    let place = (workspace, Kind::Link, key.as_str());
     Ok(Some(pages::put(write, place, &page, now_ms).await?))
 }
 

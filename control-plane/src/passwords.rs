@@ -35,9 +35,18 @@ impl Passwords {
     /// It breaks a rule; `field` is what the caller named it.
     pub(crate) async fn hash(&self, field: &str, secret: String) -> Result<String, ApiError> {
         password::check(field, &secret)?;
+        Ok(self.digest(secret).await?)
+    }
+
+    /// The hash of a password whose rules the caller has checked: those of links, files and pages are others.
+    ///
+    /// # Errors
+    /// The process is at its end.
+    pub(crate) async fn digest(&self, secret: String) -> anyhow::Result<String> {
         let _room = self.room.acquire().await.context("no room to hash")?;
-        let hash = tokio::task::spawn_blocking(move || password::hash(&secret)).await;
-        Ok(hash.context("hashing a password broke off")??)
+        tokio::task::spawn_blocking(move || password::hash(&secret))
+            .await
+            .context("hashing a password broke off")?
     }
 
     /// Whether `secret` is the password of `hash`. Takes as long without one.

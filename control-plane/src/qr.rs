@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::destinations::{self, Checks};
 use crate::domain::color::Color;
 use crate::domain::field::{self, FieldError};
+use crate::domain::plan::Feature;
 use crate::domain::qr::content::sites;
 use crate::domain::qr::style::{Correction, Format, Style};
 use crate::domain::qr::{Content, Kind, MAX_NAME, drawn_slug, token};
@@ -21,6 +22,7 @@ use crate::fetch::{Overflow, Wanted};
 use crate::qr_image::{self, Logo, MAX_LOGO_BYTES};
 use crate::store::blobs;
 use crate::store::qr::{self, Drawn, Place, QrCode, QrWriteError};
+use crate::usage;
 
 /// How a logo is fetched.
 const LOGO: Wanted = Wanted {
@@ -95,6 +97,8 @@ pub(crate) struct Change {
 
 /// Makes a code.
 pub(crate) async fn add(app: &App, workspace: i64, new: New) -> Result<QrCode, ApiError> {
+    // Before a logo is fetched and an image drawn; the check in the transaction decides.
+    usage::plan(app, workspace).await?.need(Feature::Qr)?;
     let name = field::line("name", &new.name, MAX_NAME)?;
     let style = new.look.apply(Style::default())?;
     check_destination(app, new.field, &new.content).await?;

@@ -38,6 +38,19 @@ pub struct Page<'a> {
     pub blocks: &'a [(i64, Block)],
 }
 
+/// What a page leads to and which pictures it shows, before either has an address.
+pub fn needs(look: &Look, blocks: &[(i64, Block)]) -> Ledger {
+    let mut ledger = Ledger::default();
+    if let Some(avatar) = &look.avatar {
+        ledger.picture(avatar.as_str());
+    }
+    // A QR code leads nowhere and costs the most to draw.
+    for (id, block) in blocks.iter().filter(|(_, b)| !matches!(b, Block::Qr(_))) {
+        rendered(&mut Ink::new(&mut ledger, *id), block);
+    }
+    ledger
+}
+
 /// The page. `ledger` gets what it leads to and shows.
 pub fn page(page: &Page<'_>, ledger: &mut Ledger) -> Rendered {
     let avatar = page

@@ -19,7 +19,8 @@ use super::{Bucket, LinkStats, Of, StatsError, Step, Totals};
 /// Values of a dimension that are taken from the roll-up: more than are named, since raw clicks are still to be added.
 const MAX_ROLLED_UP_VALUES: u64 = 4_000;
 
-/// Everything. What does not depend on whether the link was busy is asked for at once.
+/// Everything. What is asked of the roll-ups is asked only when there is something: most links never were busy, and what a
+/// query means costs the server more to work out than such a link's rows to read.
 pub(super) async fn stats(
     server: &Server,
     of: Of,
@@ -45,16 +46,16 @@ pub(super) async fn stats(
             }
             read_series(server, of, span, step).await
         };
-        let (came, cut_days, series) =
-            tokio::try_join!(visitors::read(server, of, span, &months), cut_days, series)?;
-        Ok(Some((months, came, cut_days, series)))
+        let (rolled_up, came, cut_days, series) = tokio::try_join!(
+            read_rolled_up(server, of, span),
+            visitors::read(server, of, span, &months),
+            cut_days,
+            series
+        )?;
+        Ok(Some((months, rolled_up, came, cut_days, series)))
     };
-    let (mut tally, rolled_up, busy) = tokio::try_join!(
-        read_raw(server, of, span, step),
-        read_rolled_up(server, of, span),
-        busy,
-    )?;
-    let Some((months, mut came, cut_days, series)) = busy else {
+    let (mut tally, busy) = tokio::try_join!(read_raw(server, of, span, step), busy)?;
+    let Some((months, rolled_up, mut came, cut_days, series)) = busy else {
         return Ok(tally.counted(step));
     };
     came.append(&mut tally.came);

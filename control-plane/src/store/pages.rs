@@ -83,6 +83,20 @@ pub async fn of_kind(
         .await
 }
 
+/// How many pages of a kind a workspace has.
+///
+/// # Errors
+/// The database's.
+pub async fn count(write: &mut feed::Write, workspace: i64, kind: Kind) -> sqlx::Result<i64> {
+    let (count,): (i64,) =
+        sqlx::query_as("SELECT COUNT(*) FROM pages WHERE workspace_id = $1 AND kind = $2")
+            .bind(workspace)
+            .bind(kind as i64)
+            .fetch_one(write.connection())
+            .await?;
+    Ok(count)
+}
+
 /// Holds the workspace's row until the transaction ends: nobody else makes pages of links, or changes what they are made
 /// of, meanwhile. (On SQLite the whole database is held already.)
 ///

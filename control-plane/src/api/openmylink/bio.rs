@@ -349,17 +349,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, caller: Caller, id: Id) ->
 }
 
 /// Statistics of a page's views, in the form of those of a link.
-#[utoipa::path(get, path = "/api/bio/{id}/stats", tag = "Bio pages", params(
-    ("id" = i64, Path),
-    ("from" = Option<String>, Query, description = "first day, inclusive; open when absent"),
-    ("to" = Option<String>, Query, description = "last day, inclusive; open when absent"),
-    ("granularity" = Option<String>, Query, description = "day (default), hour or event"),
-    ("tz" = Option<String>, Query, description = "time zone of days and hours, UTC when absent"),
-    ("bots" = Option<String>, Query, description = "exclude (default), include or only"),
-    ("cursor" = Option<String>, Query, description = "next_cursor of the page before (event)"),
-    ("limit" = Option<i64>, Query, description = "events a page, 1 to 1000, 100 when absent; none for a stream (event)"),
-    ("format" = Option<String>, Query, description = "json (default), ndjson or csv; the latter two stream all events"),
-), responses((status = 200, body = stats::StatsReply), (status = 503, body = super::reply::ErrorReply)))]
+#[utoipa::path(get, path = "/api/bio/{id}/stats", tag = "Bio pages", params(("id" = i64, Path), stats::StatsParams), responses((status = 200, body = stats::StatsReply), (status = 503, body = super::reply::ErrorReply)))]
 pub(super) async fn page_stats(
     State(app): State<Arc<App>>,
     caller: Caller,

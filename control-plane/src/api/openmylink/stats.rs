@@ -11,7 +11,7 @@ use jiff::ToSpan as _;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::export::{CSV, NDJSON};
 use super::labels::{Labels, label};
@@ -150,6 +150,29 @@ enum Format {
     Csv,
 }
 
+/// What every call for statistics takes, for the OpenAPI document; [`question`] reads it.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes the query in the OpenAPI document")]
+pub(super) struct StatsParams {
+    /// first day, inclusive; open when absent
+    from: Option<String>,
+    /// last day, inclusive; open when absent
+    to: Option<String>,
+    /// day (default), hour or event
+    granularity: Option<String>,
+    /// time zone of days and hours, UTC when absent
+    tz: Option<String>,
+    /// exclude (default), include or only
+    bots: Option<String>,
+    /// next_cursor of the page before (event)
+    cursor: Option<String>,
+    /// events a page, 1 to 1000, 100 when absent; none for a stream (event)
+    limit: Option<i64>,
+    /// json (default), ndjson or csv; the latter two stream all events
+    format: Option<String>,
+}
+
 /// What a call asks.
 #[derive(Debug)]
 pub(super) struct Question {
@@ -162,17 +185,7 @@ pub(super) struct Question {
 }
 
 /// Statistics of a link.
-#[utoipa::path(get, path = "/api/url/{id}/stats", tag = "Links", params(
-    ("id" = i64, Path),
-    ("from" = Option<String>, Query, description = "first day, inclusive; open when absent"),
-    ("to" = Option<String>, Query, description = "last day, inclusive; open when absent"),
-    ("granularity" = Option<String>, Query, description = "day (default), hour or event"),
-    ("tz" = Option<String>, Query, description = "time zone of days and hours, UTC when absent"),
-    ("bots" = Option<String>, Query, description = "exclude (default), include or only"),
-    ("cursor" = Option<String>, Query, description = "next_cursor of the page before (event)"),
-    ("limit" = Option<i64>, Query, description = "events a page, 1 to 1000, 100 when absent; none for a stream (event)"),
-    ("format" = Option<String>, Query, description = "json (default), ndjson or csv; the latter two stream all events"),
-), responses((status = 200, body = StatsReply), (status = 503, body = super::reply::ErrorReply)))]
+#[utoipa::path(get, path = "/api/url/{id}/stats", tag = "Links", params(("id" = i64, Path), StatsParams), responses((status = 200, body = StatsReply), (status = 503, body = super::reply::ErrorReply)))]
 pub(super) async fn stats(
     State(app): State<Arc<App>>,
     caller: Caller,

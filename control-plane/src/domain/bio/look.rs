@@ -166,19 +166,12 @@ impl Look {
         let (light, _) = themed(self.theme);
         let ground = background.unwrap_or(light.ground[0]);
         let text = text.unwrap_or_else(|| ground.ink());
-        let is_dark = ground.luminance() < 0.18;
-        let card = mixed(ground, if is_dark { WHITE } else { BLACK }, 0.06);
         let palette = Palette {
             ground: [ground; 2],
             text,
             quiet: text,
-            card,
-            card_text: card.ink(),
-            card_quiet: card.ink(),
-            accent: light.accent,
-            accent_text: light.accent_text,
-            line: mixed(ground, ground.ink(), 0.2),
-            is_dark,
+            is_dark: ground.luminance() < 0.18,
+            ..light
         };
         let button = button.unwrap_or(text);
         (palette.with_button(button), None)
@@ -199,21 +192,6 @@ impl Palette {
             ..self
         }
     }
-}
-
-const WHITE: Color = Color([255; 3]);
-const BLACK: Color = Color([0; 3]);
-
-/// `share` of `b` in `a`.
-fn mixed(a: Color, b: Color, share: f64) -> Color {
-    let mix = |(a, b): (u8, u8)| {
-        let value = f64::from(a) * (1.0 - share) + f64::from(b) * share;
-        // Between two bytes.
-        value.round() as u8
-    };
-    let [r, g, bl] = a.0;
-    let [r2, g2, b2] = b.0;
-    Color([mix((r, r2)), mix((g, g2)), mix((bl, b2))])
 }
 
 /// Contrast of two colours as WCAG 2 defines it, 1 to 21.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crate::domain::bio::blocks::contact::Vcard;
 use crate::domain::bio::blocks::times::Event;
-use crate::domain::bio::value::{Line, Moment};
+use crate::domain::bio::value::Line;
 use crate::domain::date;
 
 /// Longest line in bytes, without its end: RFC 5545 3.1 and RFC 6350 3.2.
@@ -49,20 +49,23 @@ pub(super) fn event(block: i64, event: &Event) -> String {
     put("BEGIN", "VEVENT");
     put("UID", &format!("bio-block-{block}@signpost"));
     put("DTSTAMP", &stamp(event.starts_at.start_ms()));
-    let mut time = |name: &str, at: &Moment| {
-        let stamp = stamp(at.start_ms());
-        match at.is_day() {
+    let is_day = event.starts_at.is_day();
+    let mut time = |name: &str, ms: i64| {
+        let stamp = stamp(ms);
+        match is_day {
             // The date alone: the whole day, wherever one is.
             true => property_of_day(&mut put, name, &stamp),
             false => put(name, &stamp),
         }
     };
-    time("DTSTART", &event.starts_at);
+    let start = event.starts_at.start_ms();
+    time("DTSTART", start);
     if let Some(end) = &event.ends_at
-        && end.is_day() == event.starts_at.is_day()
-        && end.start_ms() > event.starts_at.start_ms()
+        && end.is_day() == is_day
+        && end.start_ms() > start
     {
-        time("DTEND", end);
+        // Of days the first that is no longer part of it (RFC 5545, 3.6.1).
+        time("DTEND", end.start_ms() + if is_day { DAY_MS } else { 0 });
     }
     put("SUMMARY", &escaped(event.title.as_str()));
     if let Some(place) = &event.location {
@@ -83,6 +86,8 @@ fn property_of_day(put: &mut impl FnMut(&str, &str), name: &str, stamp: &str) {
     let day = stamp.get(..8).unwrap_or(stamp);
     put(&format!("{name};VALUE=DATE"), day);
 }
+
+const DAY_MS: i64 = 86_400_000;
 
 /// `20300601T190000Z`
 fn stamp(ms: i64) -> String {

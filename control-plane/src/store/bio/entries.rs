@@ -2,9 +2,9 @@
 
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, FromRow};
+use sqlx::{AnyConnection, AssertSqlSafe, FromRow};
 
-use super::{Bio, get};
+use super::Bio;
 use crate::domain::bio::Block;
 use crate::domain::bio::form::Sent;
 use crate::store::Store;
@@ -48,22 +48,19 @@ pub async fn addressed(
     connection: &mut AnyConnection,
     (link, block): (i64, i64),
 ) -> sqlx::Result<Option<(Bio, Block)>> {
-    let row: Option<(i64, i64)> =
-        sqlx::query_as("SELECT workspace_id, id FROM bio_pages WHERE link_id = $1")
-            .bind(link)
-            .fetch_optional(&mut *connection)
-            .await?;
-    let Some((workspace, id)) = row else {
-        return Ok(None);
-    };
-    let Some(bio) = get(connection, workspace, id).await? else {
+    let sql = format!("{} WHERE b.link_id = $1", super::SELECT);
+    let bio: Option<Bio> = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(link)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(bio) = bio else {
         return Ok(None);
     };
     let row: Option<super::BlockRow> = sqlx::query_as(
         "SELECT id, position, type, payload FROM bio_blocks WHERE id = $1 AND bio_id = $2",
     )
     .bind(block)
-    .bind(id)
+    .bind(bio.id)
     .fetch_optional(connection)
     .await?;
     Ok(row.map(|row| (bio, row.block)))

@@ -53,14 +53,19 @@ pub(super) async fn settle(
         look: draft.look,
         blocks: &blocks,
     };
-    let mut needed = Ledger::default();
-    bio::page(&page, &mut needed);
+    let needed = bio::needs(draft.look, &blocks);
     check(&needed)?;
     let slugs = settle_targets(write, draft, needed.ways, now_ms).await?;
     let shown = settle_pictures(write, draft, (&needed.wanted, fetched), now_ms).await?;
     let shown = shown.into_iter().map(|row| (row.url.clone(), row.shown()));
     let mut ledger = Ledger::new(slugs, shown.collect());
     let rendered = bio::page(&page, &mut ledger);
+    let bytes = rendered.body.len();
+    if bytes > blobs::MAX_BLOB_BYTES {
+        let most = blobs::MAX_BLOB_BYTES;
+        let problem = format!("of a page must take at most {most} bytes in all, not {bytes}");
+        return Err(FieldError::new("blocks", problem).into());
+    }
     let place = (draft.workspace, pages::Kind::Bio, &*draft.id.to_string());
     Ok(pages::put(write, place, &rendered, now_ms).await?)
 }

@@ -186,6 +186,7 @@ pub async fn update(
     if now.look != old.look
         || now.link.content != old.link.content
         || now.link.slug != old.link.slug
+        || now.link.domain_id != old.link.domain_id
     {
         return Err(BioError::Stale);
     }

@@ -13,7 +13,7 @@ use crate::store::feed::Write;
 use crate::store::pages::{self, Kind};
 
 /// Most different texts in a workspace: each is a page in the memory of every proxy.
-const MAX_TEXTS: usize = 1000;
+const MAX_TEXTS: i64 = 1000;
 
 /// Finds or makes the pages of a link. Before other rows of links are written, see [`page_for`].
 pub(super) async fn find(
@@ -62,8 +62,12 @@ async fn note(
     if let Some(id) = pages::find(write, place, now_ms).await? {
         return Ok(id);
     }
-    let texts = pages::of_kind(write, workspace, Kind::Expired).await?;
-    if texts.len() >= MAX_TEXTS {
+    // Two calls at once must not both have the last place.
+    pages::lock(write, workspace).await?;
+    if let Some(id) = pages::find(write, place, now_ms).await? {
+        return Ok(id);
+    }
+    if pages::count(write, workspace, Kind::Expired).await? >= MAX_TEXTS {
         let problem = format!(
             "must be one of the {MAX_TEXTS} texts that links of this workspace show already"
         );
@@ -72,7 +76,7 @@ async fn note(
     Ok(pages::put(write, place, page, now_ms).await?)
 }
 
-/// Notes which pages the link shows, once its row is there. `before`: those it showed.
+/// Notes which pages the link shows, once its row is there.
 pub(super) async fn note_shown(
     write: &mut Write,
     link: i64,

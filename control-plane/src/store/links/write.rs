@@ -331,7 +331,7 @@ async fn read(write: &mut feed::Write, (workspace, id): (i64, i64)) -> Result<Li
     .ok_or(WriteError::NotFound)
 }
 
-/// Deletes a link. Its id and its clicks stay, its slug is free again.
+/// Deletes a link. Its id and its clicks stay, its slug rests ([`super::super::quarantine`]).
 ///
 /// # Errors
 /// See [`WriteError`].

@@ -134,7 +134,9 @@ pub(super) fn hour(text: &str) -> Result<String, String> {
         two && part.parse::<u8>().is_ok_and(|n| n <= max)
     };
     match text.split_once(':') {
-        Some((hours, minutes)) if part(hours, 24) && part(minutes, 59) => Ok(text.to_owned()),
+        Some((hours, minutes)) if part(hours, 24) && part(minutes, 59) && text <= "24:00" => {
+            Ok(text.to_owned())
+        }
         _ => Err("must be a time of day as HH:MM".to_owned()),
     }
 }
