@@ -151,15 +151,14 @@ impl Counts {
     }
 }
 
-fn named(by: HashMap<Vec<u8>, u64>, total: u64) -> ByValue {
+fn named(mut by: HashMap<Vec<u8>, u64>, total: u64) -> ByValue {
+    // What the server counted together already.
+    let together = by.remove(OTHERS.as_bytes()).unwrap_or(0);
     let mut values: Vec<(Vec<u8>, u64)> = by.into_iter().collect();
     values.sort_unstable_by(|(a, x), (b, y)| y.cmp(x).then_with(|| a.cmp(b)));
-    let known: u64 = values.iter().map(|(_, clicks)| clicks).sum();
-    let rest: u64 = values
-        .iter()
-        .skip(MAX_VALUES)
-        .map(|(_, clicks)| clicks)
-        .sum();
+    let known = together + values.iter().map(|(_, clicks)| clicks).sum::<u64>();
+    let rare = values.iter().skip(MAX_VALUES).map(|(_, clicks)| clicks);
+    let rest = together + rare.sum::<u64>();
     values.truncate(MAX_VALUES);
     let mut named = ByValue::new();
     for (value, clicks) in values {

@@ -95,9 +95,13 @@ impl Span {
         Summands { rows, clicks }
     }
 
-    /// In `clicks_by_period`: its months, those included that it cuts.
-    pub(super) const MONTHS: &'static str =
-        "period = 'month' AND start >= {month_of_from:Date} AND start <= {month_of_to:Date}";
+    /// The months of its whole days, first and last, by their first days since 1970; `None` when it has no whole day.
+    pub(super) fn whole_months(&self) -> Option<(u16, u16)> {
+        let (first, last) = self.whole_days();
+        let month = |day| u16::try_from(month_of(day)).ok();
+        (first < last).then_some(())?;
+        Some((month(first)?, month(last - 1)?))
+    }
 
     /// Whether a day, in days since 1970, is one of its whole ones.
     pub(super) fn has_day(&self, day: i64) -> bool {
@@ -127,14 +131,6 @@ impl Span {
     /// In `clicks`: the flagged clicks of days that the span cuts; `None` when it cuts none.
     pub(super) fn cut_days(&self) -> Option<String> {
         (!self.is_whole_days()).then(|| format!("{} AND rolled_up AND {}", Self::TIME, Self::EDGES))
-    }
-
-    /// Gives the parameters of [`Self::MONTHS`].
-    pub(super) fn bind_months(&self, query: Query) -> Query {
-        let month = |ms: i64| label(month_of(ms.div_euclid(DAY_MS)), Step::Day);
-        query
-            .param("month_of_from", month(self.from_ms))
-            .param("month_of_to", month(self.to_ms - 1))
     }
 
     /// Gives the parameters that the conditions name.
@@ -282,6 +278,12 @@ pub(super) fn month_and_day(time_ms: i64) -> (u16, u8) {
 /// The first day of the month that a day is in; both as days since 1970.
 fn month_of(day: i64) -> i64 {
     day - i64::from(date(day).day()) + 1
+}
+
+/// The last day of the month that a day is in; both as days since 1970.
+pub(super) fn month_end(day: u16) -> u16 {
+    let day = i64::from(day);
+    u16::try_from(month_of(day) + days_of(day) - 1).unwrap_or(u16::MAX)
 }
 
 /// The number of days of the month that a day is in.

@@ -189,7 +189,7 @@ pub(super) async fn in_range(server: &Server, of: Of, span: &Span) -> Result<Tot
     ))?;
     let (raw, months) = tokio::try_join!(
         server.answer(ANSWER_TIMEOUT, raw.fetch_all::<Visit>()),
-        visitors::months(server, of, span),
+        visitors::months(server, of),
     )?;
     let clicks = raw.len() as u64;
     if months.is_empty() {

@@ -6,17 +6,20 @@
 //! question about the month, and each visitor in it stands for 2, 4, 8 … others. What a question costs is so bounded by
 //! the months of its range, and a day, a range and the whole month are estimates of one kind.
 //!
-//! How many there are, to choose the sample, comes from a rough state beside each month's total.
+//! How many there are, to choose the sample, comes from a rough state beside each month's total. That choice is kept for a
+//! while, unlike answers: an old one is as right as a new one, and reads more rows where a month has grown since.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clickhouse::Row;
 use clickhouse::error::Error;
 use serde::Deserialize;
 
 use super::server::{ANSWER_TIMEOUT, Server};
-use super::span::{Span, month_and_day};
+use super::span::{Span, month_and_day, month_end};
 use super::{Of, StatsError};
 
 /// Visitors of a link and month up to which every one is counted.
@@ -73,15 +76,38 @@ struct MonthRow {
     visitors: u64,
 }
 
-/// The months of the span in which clicks of a link are rolled up, in order. None: all its clicks there are raw.
-pub(super) async fn months(server: &Server, of: Of, span: &Span) -> Result<Vec<Month>, StatsError> {
-    let (conditions, months) = (of.conditions(), Span::MONTHS);
+/// Months of busy links, as they were when they were last asked for.
+#[derive(Debug)]
+pub(super) struct KnownMonths(moka::sync::Cache<Of, Arc<[Month]>>);
+
+impl Default for KnownMonths {
+    fn default() -> Self {
+        let cache = moka::sync::Cache::builder()
+            .max_capacity(MAX_KNOWN)
+            .time_to_live(KNOWN_FOR);
+        Self(cache.build())
+    }
+}
+
+/// Links whose months are kept: some kilobytes each at most.
+const MAX_KNOWN: u64 = 10_000;
+
+/// How long they are: within it a month does not grow so much that reading all of what came since would be felt.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
+
+/// The months in which clicks of a link were rolled up a short while ago, in order. None: all its clicks are raw. There may
+/// be more by now.
+pub(super) async fn months(server: &Server, of: Of) -> Result<Arc<[Month]>, StatsError> {
+    if let Some(months) = server.months.0.get(&of) {
+        return Ok(months);
+    }
+    let conditions = of.conditions();
     let sql = format!(
         "SELECT toUInt16(start) AS month, ifNull(uniqCombined64Merge(12)(visitors), 0) AS visitors
-         FROM signpost.clicks_by_period WHERE {conditions} AND {months} AND dimension = 'total'
+         FROM signpost.clicks_by_period WHERE {conditions} AND period = 'month' AND dimension = 'total'
          GROUP BY month ORDER BY month"
     );
-    let query = span.bind_months(of.bind(server.query(&sql, ANSWER_TIMEOUT)?));
+    let query = of.bind(server.query(&sql, ANSWER_TIMEOUT)?);
     let rows = server
         .answer(ANSWER_TIMEOUT, query.fetch_all::<MonthRow>())
         .await?;
@@ -89,7 +115,12 @@ pub(super) async fn months(server: &Server, of: Of, span: &Span) -> Result<Vec<M
         start: row.month,
         level: Level::of(row.visitors),
     };
-    Ok(rows.into_iter().map(month).collect())
+    let months: Arc<[Month]> = rows.into_iter().map(month).collect();
+    // A link that is not busy may be so at any moment.
+    if !months.is_empty() {
+        server.months.0.insert(of, Arc::clone(&months));
+    }
+    Ok(months)
 }
 
 /// Distinct visitors.
@@ -173,7 +204,7 @@ pub(super) async fn read(
 /// Counts visitors that came, those of raw clicks included.
 pub(super) async fn count(
     came: Vec<Came>,
-    months: Vec<Month>,
+    months: Arc<[Month]>,
     span: &Span,
 ) -> Result<Visitors, StatsError> {
     let span = span.clone();
@@ -183,18 +214,28 @@ pub(super) async fn count(
         .map_err(|error| StatsError::Unavailable(error.to_string()))
 }
 
-/// Months in the span, those with the same level in one piece.
+/// The span's months, those with the same level in one piece: first and last day. Of months that nothing is known of,
+/// perhaps since they are new, all visitors are read.
 fn runs(months: &[Month], span: &Span) -> Vec<(RangeInclusive<u16>, Level)> {
     let mut runs: Vec<(RangeInclusive<u16>, Level)> = Vec::new();
-    for month in months
-        .iter()
-        .filter(|month| span.days_within(month.start) != 0)
-    {
-        match runs.last_mut() {
-            Some((run, level)) if *level == month.level => *run = *run.start()..=month.start,
-            _ => runs.push((month.start..=month.start, month.level)),
+    let Some((first, last)) = span.whole_months() else {
+        return runs;
+    };
+    let mut add = |from: u16, to: u16, level| match runs.last_mut() {
+        _ if from > to => {}
+        Some((run, same)) if *same == level => *run = *run.start()..=to,
+        _ => runs.push((from..=to, level)),
+    };
+    let mut next = first;
+    for month in months {
+        if (first..=last).contains(&month.start) && month.level.weight() > 1 {
+            add(next, month.start.saturating_sub(1), Level(0));
+            let end = month_end(month.start);
+            add(month.start, end, month.level);
+            next = end.saturating_add(1);
         }
     }
+    add(next, month_end(last), Level(0));
     runs
 }
 
@@ -303,21 +344,29 @@ mod tests {
 
     #[test]
     fn months_of_one_level_are_asked_for_together() {
-        let months: Vec<Month> = [(20_697, 0), (20_727, 1), (20_758, 1), (20_788, 0)]
-            .map(|(start, level)| Month {
-                start,
-                level: Level(level),
-            })
-            .into();
-        let asked = runs(&months, &span(20_700, 20_790));
+        let month = |start, level| Month {
+            start,
+            level: Level(level),
+        };
+        // September to December.
+        let months = [(20_697, 0), (20_727, 1), (20_758, 1), (20_788, 0)];
+        let months = months.map(|(start, level)| month(start, level));
         assert_eq!(
-            asked,
+            runs(&months, &span(20_700, 20_790)),
             [
-                (20_697..=20_697, Level(0)),
-                (20_727..=20_758, Level(1)),
-                (20_788..=20_788, Level(0))
+                (20_697..=20_726, Level(0)),
+                (20_727..=20_787, Level(1)),
+                (20_788..=20_818, Level(0))
             ]
         );
-        assert_eq!(runs(&months, &span(20_759, 20_760)).len(), 1);
+        let november = span(20_759, 20_760);
+        assert_eq!(runs(&months, &november), [(20_758..=20_787, Level(1))]);
+        // What is not known is read whole.
+        assert_eq!(runs(&[], &november), [(20_758..=20_787, Level(0))]);
+        assert_eq!(
+            runs(&[month(20_788, 2)], &span(20_700, 20_760)),
+            [(20_697..=20_787, Level(0))]
+        );
+        assert!(runs(&months, &span(20_700, 20_700 + 1)).len() == 1);
     }
 }

@@ -186,6 +186,76 @@ async fn rare_values_are_counted_together() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_with_more_values_than_are_sent_has_its_frequent_ones() {
+    let (engine, workspace) = (engine().await, workspace());
+    let sql = format!(
+        "INSERT INTO signpost.clicks (epoch, position, time, workspace, link, rolled_up, referrer_host)
+         SELECT {workspace}, number, toDateTime64('2026-10-20 00:00:00', 3, 'UTC'), {workspace}, 1, true,
+            if(number % 3 = 0, 'often.test', concat('r', toString(number), '.test'))
+         FROM numbers(36000)"
+    );
+    engine.client().query(&sql).execute().await.expect("clicks");
+    engine.roll_up(workspace).await;
+    let found = stats(engine)
+        .link(
+            workspace,
+            1,
+            &range(None, None, "UTC"),
+            Bots::Exclude,
+            Step::Day,
+        )
+        .await
+        .expect("stats");
+    let referrers = &found.by[Dimension::Referrer];
+    assert_eq!(found.totals.clicks, 36_000);
+    assert_eq!(referrers.values().sum::<u64>(), 36_000);
+    assert_eq!(referrers.get("often.test"), Some(&12_000));
+    assert_eq!(referrers.get(OTHERS), Some(&(24_000 - 999)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn months_that_are_new_to_a_busy_link_are_counted_at_once() {
+    let (engine, workspace) = (engine().await, workspace());
+    let stats = stats(engine);
+    let open = range(None, None, "UTC");
+    let mut clicks = 0;
+    // The first month is sampled, and what is known of it stays known while the others come.
+    for (round, (from, visitors)) in [
+        ("2026-10-20", 100_000_u64),
+        ("2026-09-30", 500),
+        ("2026-12-01", 700),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let epoch = workspace * 10 + round as u64;
+        let sql = format!(
+            "INSERT INTO signpost.clicks (epoch, position, time, workspace, link, rolled_up, visitor)
+             SELECT {epoch}, number, toDateTime64('{from} 00:00:00', 3, 'UTC'), {workspace}, 1, true, sipHash64(number, {round})
+             FROM numbers({visitors})"
+        );
+        engine.client().query(&sql).execute().await.expect("clicks");
+        engine.roll_up(epoch).await;
+        clicks += visitors;
+        let found = stats
+            .link(workspace, 1, &open, Bots::Exclude, Step::Day)
+            .await
+            .expect("stats");
+        assert_eq!(found.totals.clicks, clicks);
+        for day in found.series {
+            let (there, unique) = (day.totals.clicks, day.totals.unique_clicks);
+            let is_sampled = there == 100_000;
+            let off = there.abs_diff(unique);
+            assert!(
+                if is_sampled { off < 3_000 } else { off == 0 },
+                "{}: {there} visitors, {unique} counted",
+                day.start
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uniques_of_busy_links_are_exact_up_to_65_536_a_month_and_close_beyond() {
     let (engine, workspace) = (engine().await, workspace());
     let stats = stats(engine);
