@@ -10,6 +10,7 @@ mod campaigns;
 mod channels;
 mod conventions;
 mod domains;
+mod ended;
 mod engine;
 mod entries;
 mod feed;

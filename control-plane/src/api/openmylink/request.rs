@@ -113,6 +113,38 @@ async fn read_body(request: Request, limit: usize) -> Result<Bytes, ApiError> {
     Ok(bytes.freeze())
 }
 
+/// A value that says something.
+pub(super) fn filled(value: Option<&str>) -> Option<&str> {
+    value.map(str::trim).filter(|text| !text.is_empty())
+}
+
+/// A list of texts, or one text that `between` separates; `None`: absent or empty.
+///
+/// # Errors
+/// It is something else.
+pub(super) fn texts(
+    field: &str,
+    value: &Value,
+    between: char,
+) -> Result<Option<Vec<String>>, ApiError> {
+    let wrong = || ApiError::field(field, "must be a list of texts");
+    let list: Vec<String> = match value {
+        Value::Null => return Ok(None),
+        Value::String(text) => text
+            .split(between)
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong))
+            .collect::<Result<_, _>>()?,
+        _ => return Err(wrong()),
+    };
+    Ok(Some(list).filter(|list| !list.is_empty()))
+}
+
 /// Reads an object into a type; an error names the field.
 pub(crate) fn read<T: DeserializeOwned>(map: &Map<String, Value>) -> Result<T, FieldError> {
     // Through text-free deserialisation of the map, so that the path of an error is known.
