@@ -39,7 +39,7 @@ async fn send(
 }
 
 /// As every published sample does, with a content type that is wrong.
-async fn raw(app: &TestApp, path: &str, body: impl Into<Bytes>) -> Answer {
+pub(crate) async fn raw(app: &TestApp, path: &str, body: impl Into<Bytes>) -> Answer {
     let path = format!("/api/files/upload/{path}");
     send(
         app,
@@ -78,7 +78,7 @@ async fn send_form(
     send(app, ADMIN_KEY, call, kind, form(parts)).await
 }
 
-async fn upload(app: &TestApp, parts: &[(&str, Option<&str>, &[u8])]) -> Answer {
+pub(crate) async fn upload(app: &TestApp, parts: &[(&str, Option<&str>, &[u8])]) -> Answer {
     send_form(app, (Method::POST, "/api/file/upload"), parts).await
 }
 
@@ -92,7 +92,7 @@ fn id(json: &Value) -> i64 {
 }
 
 /// The slug of an answer on the default domain.
-fn slug(json: &Value) -> String {
+pub(crate) fn slug(json: &Value) -> String {
     let url = json["shorturl"].as_str().expect("text");
     let slug = url
         .strip_prefix(SHORT)
@@ -101,7 +101,7 @@ fn slug(json: &Value) -> String {
 }
 
 /// What proxies hold at a slug.
-async fn held(app: &TestApp, slug: &str) -> Option<(Plan, File, i64)> {
+pub(crate) async fn held(app: &TestApp, slug: &str) -> Option<(Plan, File, i64)> {
     let (entry,): (Vec<u8>,) = sqlx::query_as("SELECT entry FROM links WHERE slug = $1")
         .bind(slug.to_owned())
         .fetch_optional(app.running.store.readers())
@@ -115,12 +115,12 @@ async fn held(app: &TestApp, slug: &str) -> Option<(Plan, File, i64)> {
     Some((plan, file, entry.expires_at_ms))
 }
 
-fn uploads(app: &TestApp) -> PathBuf {
+pub(crate) fn uploads(app: &TestApp) -> PathBuf {
     app.data.path().join(schemas::names::files::UPLOADS)
 }
 
 /// Every file in the storage, halves included.
-fn stored(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn stored(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
         if entry.path().is_dir() {
@@ -133,7 +133,7 @@ fn stored(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The bytes as another machine's proxy gets them, and as one of this machine reads them.
-async fn download(app: &TestApp, slug: &str) -> Bytes {
+pub(crate) async fn download(app: &TestApp, slug: &str) -> Bytes {
     let (_, file, _) = held(app, slug).await.expect("an entry");
     let answer = fetch(app, &file.etag, None).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -494,6 +494,7 @@ async fn what_is_too_large_is_refused_before_it_is_sent_and_as_soon_as_it_is_see
             text.starts_with("HTTP/1.1 413 ") && text.contains("1048576"),
             "{text}"
         );
+        assert!(!text.contains("100 Continue"), "{text}");
     }
     // Sent all the same, by one who reads only then.
     let answer = raw(&app, "a.bin", vec![0; 3 << 20]).await;
@@ -539,4 +540,41 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
         .await;
     }
     assert_eq!(strays(&app).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_finds_all_turns_taken_is_told_so_and_sends_nothing() {
+    let app = TestApp::on_sqlite().await;
+    let more = "Content-Length: 1000\r\n";
+    let held = futures_util::future::join_all(
+        (0..32).map(|_| begun(&app, "/api/files/upload/a.bin", more)),
+    )
+    .await;
+    // Each has its turn once its upload has a half.
+    let parts = uploads(&app).join("part");
+    crate::harness::eventually("all are under way", async || {
+        let halves = std::fs::read_dir(&parts).map_or(0, Iterator::count);
+        (halves == 32).then_some(())
+    })
+    .await;
+    let form = "Content-Type: multipart/form-data; boundary=boundary7\r\n";
+    let waiting =
+        [("/api/files/upload/b.bin", ""), ("/api/file/upload", form)].map(|(path, kind)| {
+            let more = format!(
+                "{kind}Expect: 100-continue\r\nContent-Length: 1000\r\nConnection: close\r\n"
+            );
+            let app = &app;
+            async move { answer(begun(app, path, &more).await).await }
+        });
+    let whole = raw(&app, "c.bin", vec![0; 3 << 20]);
+    let (texts, whole) = tokio::join!(futures_util::future::join_all(waiting), whole);
+    for text in texts {
+        assert!(
+            text.starts_with("HTTP/1.1 429 ") && !text.contains("100 Continue"),
+            "{text}"
+        );
+    }
+    // Who had sent everything gets to read it as well.
+    assert!(whole.status == 429 && whole.body.starts_with(b"{\"error\":429"));
+    drop(held);
 }
