@@ -13,7 +13,7 @@ use crate::feed_writes::check_books;
 use crate::harness::{Answer, SHORT, TestApp, on_both_engines};
 
 /// A server that answers `/picture.png` with a picture and everything else with 404.
-async fn pictures() -> SocketAddr {
+pub(crate) async fn pictures() -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .expect("binds");
@@ -154,7 +154,7 @@ async fn link_of(app: &TestApp, page: i64) -> i64 {
 }
 
 /// Published examples of all types, their pictures at a server of ours.
-async fn examples(app: &TestApp, server: SocketAddr) -> Vec<Map<String, Value>> {
+pub(crate) async fn examples(app: &TestApp, server: SocketAddr) -> Vec<Map<String, Value>> {
     let json = app.get("/api/bio/block-types").await.ok();
     let types = json["data"]["types"].as_array().expect("a list").clone();
     assert_eq!(json["data"]["result"], types.len());

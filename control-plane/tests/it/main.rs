@@ -20,6 +20,7 @@ mod files;
 mod folders;
 mod foreign;
 mod harness;
+mod hostile;
 mod import;
 mod keys;
 mod leases;
