@@ -42,4 +42,5 @@ mod start;
 mod stats;
 mod storage;
 mod surfaces;
+mod uploads;
 mod users;

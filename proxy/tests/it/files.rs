@@ -3,7 +3,6 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use schemas::click::Outcome;
 use schemas::link::Entry;
@@ -13,12 +12,12 @@ use tempfile::TempDir;
 
 use crate::clicks::Told;
 use crate::feed_server::{FeedServer, encode, entry};
-use crate::harness::{DEADLINE, Dice, TestProxy, eventually};
+use crate::harness::{Dice, TestProxy, eventually};
 
 const BROWSER: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
 
 /// Bytes that differ everywhere.
-fn bytes(length: usize) -> Vec<u8> {
+pub(crate) fn bytes(length: usize) -> Vec<u8> {
     let mut dice = Dice(length as u64);
     (0..length).map(|_| dice.below(256) as u8).collect()
 }
@@ -71,7 +70,7 @@ fn put(feed: &FeedServer, id: u64, slug: &str, plan: &Plan) {
 }
 
 /// Link 5, a file of so many bytes that lies in the uploads folder of a proxy with its data in the folder given back.
-fn with_file(slug: &str, length: usize) -> (FeedServer, TempDir, Vec<u8>) {
+pub(crate) fn with_file(slug: &str, length: usize) -> (FeedServer, TempDir, Vec<u8>) {
     let feed = FeedServer::start();
     let dir = tempfile::tempdir().expect("tempdir");
     let bytes = bytes(length);
@@ -86,7 +85,7 @@ fn with_file(slug: &str, length: usize) -> (FeedServer, TempDir, Vec<u8>) {
 }
 
 /// Asks for a file, takes the beginning of the answer and leaves the rest.
-fn begin(proxy: &TestProxy, slug: &str, more: &str) -> (bool, TcpStream) {
+pub(crate) fn begin(proxy: &TestProxy, slug: &str, more: &str) -> (bool, TcpStream) {
     let mut stream = proxy.connect();
     stream
         .write_all(request("GET", slug, more).as_bytes())
@@ -97,10 +96,10 @@ fn begin(proxy: &TestProxy, slug: &str, more: &str) -> (bool, TcpStream) {
 }
 
 #[derive(Debug)]
-struct Got {
+pub(crate) struct Got {
     status: u16,
     head: String,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Got {
@@ -114,7 +113,7 @@ impl Got {
     }
 }
 
-fn request(method: &str, slug: &str, more: &str) -> String {
+pub(crate) fn request(method: &str, slug: &str, more: &str) -> String {
     format!("{method} /{slug} HTTP/1.1\r\nHost: go.test\r\nUser-Agent: {BROWSER}\r\n{more}\r\n")
 }
 
@@ -132,7 +131,7 @@ fn send(proxy: &TestProxy, bytes: &[u8]) -> Got {
     got(&all)
 }
 
-fn got(all: &[u8]) -> Got {
+pub(crate) fn got(all: &[u8]) -> Got {
     let end = all
         .windows(4)
         .position(|w| w == b"\r\n\r\n")
@@ -493,76 +492,6 @@ fn o_148_a_password_stands_before_the_bytes() {
     let right = give("open+sesame");
     assert!(right.status == 200 && right.body == bytes, "{}", right.head);
     assert_eq!(clicks(proxy, dir.path()).len(), 1);
-}
-
-#[test]
-fn slow_readers_of_files_slow_no_redirect() {
-    const READERS: usize = 100;
-    let (feed, dir, bytes) = with_file("big", 8_000_000);
-    feed.put("a", "https://dest.test/");
-    let settings = [
-        ("SIGNPOST_PROXY_WORKERS", "1"),
-        ("SIGNPOST_PROXY_WRITE_SECONDS", "60"),
-    ];
-    let proxy = TestProxy::ready(dir.path(), &feed, &settings);
-    let begin = || begin(&proxy, "big", "");
-    let hanging: Vec<_> = (0..READERS).map(|_| begin()).collect();
-    assert!(hanging.iter().all(|(began, _)| *began));
-    // One thread serves, and it has none of them: each redirect comes as if there were nobody else.
-    let slowest = (0..200)
-        .map(|_| {
-            let began = Instant::now();
-            assert_eq!(proxy.follow("a"), "302 https://dest.test/");
-            began.elapsed()
-        })
-        .max();
-    assert!(slowest < Some(Duration::from_secs(1)), "{slowest:?}");
-    // Whoever reads on gets it whole.
-    for (_, mut stream) in hanging.into_iter().take(2) {
-        stream.set_read_timeout(Some(DEADLINE)).expect("timeout");
-        let mut all = b"HTTP/1.1 200".to_vec();
-        stream.read_to_end(&mut all).expect("read");
-        assert!(got(&all).body == bytes);
-    }
-}
-
-#[test]
-fn one_address_does_not_take_every_place() {
-    let (feed, dir, _) = with_file("big", 8_000_000);
-    let settings = [
-        ("SIGNPOST_TRUSTED_PROXIES", "127.0.0.1"),
-        ("SIGNPOST_PROXY_WRITE_SECONDS", "60"),
-    ];
-    let proxy = TestProxy::ready(dir.path(), &feed, &settings);
-    let begin = |from: &str| begin(&proxy, "big", &format!("X-Forwarded-For: {from}\r\n"));
-    // One household's /64, whatever addresses it gives itself.
-    let held: Vec<_> = (0..100)
-        .map(|n| begin(&format!("2001:db8::{n:x}")))
-        .collect();
-    assert!(held.iter().all(|(began, _)| *began));
-    assert!(!begin("2001:db8::ffff").0);
-    assert!(begin("2001:db8:0:1::1").0);
-    drop(held);
-    eventually("places are given back", || begin("2001:db8::1").0);
-}
-
-#[test]
-fn a_reader_that_takes_nothing_is_cut_off() {
-    let (feed, dir, bytes) = with_file("big", 8_000_000);
-    let proxy = TestProxy::ready(dir.path(), &feed, &[("SIGNPOST_PROXY_WRITE_SECONDS", "1")]);
-    let began = Instant::now();
-    let (_, mut stream) = begin(&proxy, "big", "");
-    let mut all = vec![0; 12];
-    std::thread::park_timeout(Duration::from_millis(2500));
-    // What is left is what the kernels held: the rest never comes.
-    while let Ok(got @ 1..) = stream.read(&mut [0; 1 << 16]) {
-        all.extend_from_slice(&[0; 1 << 16][..got]);
-    }
-    assert!(all.len() < bytes.len() && began.elapsed() < DEADLINE);
-    // And it holds nobody up at the end.
-    let began = Instant::now();
-    proxy.stop();
-    assert!(began.elapsed() < DEADLINE);
 }
 
 #[test]
