@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_dir::DataDir;
+use crate::domain::date::DAY_MS;
 use crate::domain::destination::OwnAddress;
 use crate::fetch::Fetcher;
 use crate::looks::{self, Looks};
@@ -50,9 +51,6 @@ const DRAWING: usize = 4;
 
 /// Uploads at the same time: each may hold a part of 8 MiB on its way into a bucket.
 const UPLOADS: usize = 32;
-
-/// Milliseconds of a day.
-const DAY_MS: i64 = 24 * 3_600_000;
 
 /// What handlers share.
 #[derive(Debug)]
@@ -282,32 +280,36 @@ async fn rotate_salts(app: Arc<App>) {
 async fn sweep(app: Arc<App>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
-        loop {
-            match sweep_once(&app).await {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::error!(%error, "cannot sweep, trying again");
-                    break;
-                }
-            }
-        }
+        while sweep_once(&app).await > 0 {}
     }
 }
 
-async fn sweep_once(app: &App) -> anyhow::Result<u64> {
-    let blobs = blobs::sweep(&app.store, app.clock.now_ms()).await?;
-    metrics::swept("blob", blobs);
-    let pages = pages::sweep(&app.store, app.clock.now_ms()).await?;
-    metrics::swept("page", pages);
-    // All at once: nothing but a token's own time keeps it.
-    let tokens = oauth::clean(&app.store, app.clock.now_ms()).await?;
-    metrics::swept("token", tokens);
-    let files = app.storage.sweep().await?;
-    metrics::swept("file", files);
-    let slugs = quarantine::purge(&app.store, app.clock.now_ms()).await?;
-    metrics::swept("slug", slugs);
-    Ok(blobs + pages + files + slugs)
+/// How much was swept of what is swept a bounded number at a time. What fails is said, and keeps nothing else from it.
+async fn sweep_once(app: &App) -> u64 {
+    let now_ms = app.clock.now_ms();
+    // All tokens at once: nothing but a token's own time keeps it.
+    swept("token", oauth::clean(&app.store, now_ms).await);
+    swept("blob", blobs::sweep(&app.store, now_ms).await)
+        + swept("page", pages::sweep(&app.store, now_ms).await)
+        + swept("file", app.storage.sweep().await)
+        + swept("slug", quarantine::purge(&app.store, now_ms).await)
+}
+
+fn swept<E: std::fmt::Display>(what: &'static str, swept: Result<u64, E>) -> u64 {
+    match swept {
+        Ok(number) => {
+            metrics::swept(what, number);
+            number
+        }
+        Err(error) => {
+            tracing::error!(
+                error = format!("{error:#}"),
+                what,
+                "cannot sweep, trying again"
+            );
+            0
+        }
+    }
 }
 
 /// Hears of changes that other control planes commit. PostgreSQL tells a listener only after the commit.

@@ -4,12 +4,15 @@
 //! force, which a log line and a metric say. After a change every row of `links` is looked at once, in the background and a
 //! bounded number at a time (`store::blocked`), and those that newly lead, or no longer lead, to what is listed are
 //! switched off or on; the database keeps which list was applied last, so a start with the same list looks at nothing.
+//!
+//! A little later every row is looked at once more: a write that began with the list before may be committed behind the first
+//! look, and another control plane of the same database may read its file a moment later.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -20,6 +23,12 @@ use crate::store::blocked;
 
 /// Time between looks whether the file has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Time between the two looks at all rows: longer than a write takes, and than other control planes need to see a new file.
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
+
+/// What the database keeps while rows are brought to a list: whichever list is in force at the next start, it is not this.
+const UNDER_WAY: &str = "under way";
 
 /// What changes when a file does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,25 +70,35 @@ pub fn read(path: Option<&Path>) -> anyhow::Result<Blocklist> {
     Blocklist::parse(&bytes).with_context(what)
 }
 
+/// How far a list is applied.
+#[derive(Debug)]
+enum Applied {
+    /// By this process not at all.
+    Unknown,
+    /// Every row was looked at once, and is to be looked at again at this instant.
+    Once(String, Instant),
+    /// Nothing is left to do.
+    Whole(String),
+}
+
 /// Keeps the list in force as its file is, and the rows as the list is. Never ends.
 pub(crate) async fn keep(app: Arc<App>) {
     let mut stamp = None;
-    let mut applied = None;
+    let mut applied = Applied::Unknown;
     metrics::blocklist(app.store.guard().blocklist().len());
     loop {
         if let Some(path) = &app.config.blocklist {
             stamp = refresh(&app, path, stamp).await;
         }
         let wanted = app.store.guard().blocklist();
-        if applied.as_deref() != Some(wanted.fingerprint()) {
-            match apply(&app, wanted.fingerprint()).await {
-                Ok(()) => applied = Some(wanted.fingerprint().to_owned()),
-                Err(error) => {
-                    tracing::error!(
-                        error = format!("{error:#}"),
-                        "cannot apply the block list, trying again"
-                    );
-                }
+        match apply(&app, wanted.fingerprint(), &applied).await {
+            Ok(None) => {}
+            Ok(Some(done)) => applied = done,
+            Err(error) => {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "cannot apply the block list, trying again"
+                );
             }
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -117,21 +136,38 @@ async fn refresh(app: &App, path: &Path, before: Option<Stamp>) -> Option<Stamp>
     stamp
 }
 
-/// Brings all rows to what the list in force says.
-async fn apply(app: &App, fingerprint: &str) -> anyhow::Result<()> {
-    if blocked::applied(&app.store).await? == fingerprint {
-        return Ok(());
+/// Does what is due next of bringing all rows to the list in force; `None`: nothing is.
+async fn apply(app: &App, fingerprint: &str, applied: &Applied) -> anyhow::Result<Option<Applied>> {
+    match applied {
+        Applied::Whole(done) if done == fingerprint => Ok(None),
+        Applied::Once(done, again) if done == fingerprint => {
+            if Instant::now() < *again {
+                return Ok(None);
+            }
+            look_at_all(app).await?;
+            blocked::note_applied(&app.store, fingerprint).await?;
+            Ok(Some(Applied::Whole(fingerprint.to_owned())))
+        }
+        Applied::Unknown if blocked::applied(&app.store).await? == fingerprint => {
+            Ok(Some(Applied::Whole(fingerprint.to_owned())))
+        }
+        _ => {
+            blocked::note_applied(&app.store, UNDER_WAY).await?;
+            look_at_all(app).await?;
+            let again = Instant::now() + SETTLED_AFTER;
+            Ok(Some(Applied::Once(fingerprint.to_owned(), again)))
+        }
     }
+}
+
+async fn look_at_all(app: &App) -> anyhow::Result<()> {
     let mut after = 0;
     loop {
         let stepped = blocked::step(&app.store, after, app.clock.now_ms()).await?;
         metrics::links_blocked(stepped.blocked, stepped.freed);
         match stepped.last {
             Some(last) => after = last,
-            None => break,
+            None => return Ok(()),
         }
     }
-    // Put into force meanwhile, another list is applied next and noted then.
-    blocked::note_applied(&app.store, fingerprint).await?;
-    Ok(())
 }

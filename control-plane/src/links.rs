@@ -1,22 +1,21 @@
 //! What every dialect does with links: the rules of [`crate::domain`] and the database together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use schemas::host::Host;
 use schemas::slug::{Slug, lookup_key};
 
 use crate::app::App;
 use crate::destinations::{self, Checks};
-use crate::domain::date;
+use crate::domain::date::{self, DAY_MS};
 use crate::domain::field::FieldError;
 use crate::domain::link::{Content, Edit, Groups};
+use crate::domain::page::PageSpec;
 use crate::error::ApiError;
+use crate::pages::PageError;
 use crate::store::domains::{self, Domain};
 use crate::store::links::{self, Added, Change, Inserted, Link, NewLink, Together, WriteError};
 use crate::store::quarantine;
-
-/// Milliseconds of a day.
-const DAY_MS: i64 = 24 * 3_600_000;
 
 /// What a caller wants of a new link, or of a changed one.
 #[derive(Debug, Clone, Default)]
@@ -66,11 +65,12 @@ pub(crate) async fn add_all(
 ) -> Result<Vec<Result<Link, ApiError>>, ApiError> {
     hash_passwords(app, wishes.iter_mut().flatten()).await?;
     let checks = Checks::of(app, hosts(wishes.iter().flatten())).await?;
+    let mut named = Named::default();
     let mut results: Vec<Option<Result<Link, ApiError>>> = Vec::with_capacity(wishes.len());
     let mut checked: Vec<(usize, Option<Domain>, Wish, Content)> = Vec::new();
     for (place, wish) in wishes.into_iter().enumerate() {
         let ready = match wish {
-            Ok(wish) => prepare(app, workspace, &checks, wish).await,
+            Ok(wish) => prepare(app, workspace, (&checks, &mut named), wish).await,
             Err(error) => Err(error),
         };
         match ready {
@@ -140,7 +140,8 @@ pub(crate) async fn update(
     hash_passwords(app, std::iter::once(&mut wish)).await?;
     let checks = Checks::of(app, hosts(std::iter::once(&wish))).await?;
     check_urls(app, &checks, &wish.edit)?;
-    check_parts(app, workspace, &wish.edit).await?;
+    let mut named = Named::default();
+    named.check_parts(app, workspace, &wish.edit).await?;
     let domain = match &wish.domain {
         None => None,
         Some(text) => Some(
@@ -231,12 +232,50 @@ pub(crate) async fn by_short_url(app: &App, workspace: i64, short: &str) -> Resu
     Err(missing())
 }
 
-/// Checks that the splash page, overlay and pixels that a change names are the workspace's.
-async fn check_parts(app: &App, workspace: i64, edit: &Edit) -> Result<(), ApiError> {
-    if let Some(spec) = edit.extras.page_spec()? {
-        crate::pages::check(&app.store, workspace, &spec).await?;
+/// What the links of one call name, each asked for once: a thousand links on one domain cost one look.
+#[derive(Debug, Default)]
+struct Named {
+    domains: HashMap<String, Result<Option<Domain>, FieldError>>,
+    pages: HashMap<PageSpec, Result<(), FieldError>>,
+}
+
+impl Named {
+    /// Checks that the splash page, overlay and pixels that a change names are the workspace's.
+    async fn check_parts(
+        &mut self,
+        app: &App,
+        workspace: i64,
+        edit: &Edit,
+    ) -> Result<(), ApiError> {
+        let Some(spec) = edit.extras.page_spec()? else {
+            return Ok(());
+        };
+        if let Some(known) = self.pages.get(&spec) {
+            return Ok(known.clone()?);
+        }
+        let checked = match crate::pages::check(&app.store, workspace, &spec).await {
+            Ok(()) => Ok(()),
+            Err(PageError::Field(error)) => Err(error),
+            Err(PageError::Failed(error)) => return Err(ApiError::Internal(error)),
+        };
+        self.pages.insert(spec, checked.clone());
+        Ok(checked?)
     }
-    Ok(())
+
+    /// As [`usable_domain`].
+    async fn domain(
+        &mut self,
+        app: &App,
+        workspace: i64,
+        text: &str,
+    ) -> Result<Option<Domain>, ApiError> {
+        if let Some(known) = self.domains.get(text) {
+            return Ok(known.clone()?);
+        }
+        let found = find_domain(app, workspace, text).await?;
+        self.domains.insert(text.to_owned(), found.clone());
+        Ok(found?)
+    }
 }
 
 /// Replaces passwords by their hashes. Equal passwords of one call share a hash: a thousand links with one password cost
@@ -271,19 +310,19 @@ async fn hash_passwords<'a>(
 async fn prepare(
     app: &App,
     workspace: i64,
-    checks: &Checks,
+    (checks, named): (&Checks, &mut Named),
     wish: Wish,
 ) -> Result<(Option<Domain>, Wish, Content), ApiError> {
     if wish.edit.destination.is_none() {
         return Err(ApiError::field("url", "is required"));
     }
     check_urls(app, checks, &wish.edit)?;
-    check_parts(app, workspace, &wish.edit).await?;
+    named.check_parts(app, workspace, &wish.edit).await?;
     let mut content = Content::default();
     content.apply(&wish.edit)?;
     let domain = match &wish.domain {
         None => None,
-        Some(text) => usable_domain(app, workspace, text).await?,
+        Some(text) => named.domain(app, workspace, text).await?,
     };
     Ok((domain, wish, content))
 }
@@ -294,28 +333,34 @@ pub(crate) async fn usable_domain(
     workspace: i64,
     text: &str,
 ) -> Result<Option<Domain>, ApiError> {
-    let refuse = || {
+    Ok(find_domain(app, workspace, text).await??)
+}
+
+/// The outer error is the database's.
+async fn find_domain(
+    app: &App,
+    workspace: i64,
+    text: &str,
+) -> sqlx::Result<Result<Option<Domain>, FieldError>> {
+    let refused = || {
         let shown: String = text.chars().take(80).collect();
-        ApiError::field(
-            "domain",
-            format!("'{shown}' is not a live domain of this workspace"),
-        )
+        let problem = format!("'{shown}' is not a live domain of this workspace");
+        Err(FieldError::new("domain", problem))
     };
     let lower = text.trim().to_ascii_lowercase();
     let host = lower
         .strip_prefix("https://")
         .or_else(|| lower.strip_prefix("http://"))
         .unwrap_or(&lower);
-    match Host::parse(host.trim_end_matches('/')).map_err(|_| refuse())? {
-        Host::Default if app.default_domain.host == "localhost" => Ok(None),
-        Host::Default => Err(refuse()),
-        Host::Name(name) if name == app.default_domain.host => Ok(None),
-        Host::Name(name) => domains::by_host(&app.store, &name)
+    Ok(match Host::parse(host.trim_end_matches('/')) {
+        Ok(Host::Default) if app.default_domain.host == "localhost" => Ok(None),
+        Ok(Host::Name(name)) if name == app.default_domain.host => Ok(None),
+        Ok(Host::Name(name)) => domains::by_host(&app.store, &name)
             .await?
             .filter(|d| d.is_live && d.workspace_id.is_none_or(|owner| owner == workspace))
-            .map(Some)
-            .ok_or_else(refuse),
-    }
+            .map_or_else(refused, |domain| Ok(Some(domain))),
+        Ok(Host::Default) | Err(_) => refused(),
+    })
 }
 
 /// Hosts of all URLs of a call.

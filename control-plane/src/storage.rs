@@ -27,6 +27,9 @@ use crate::metrics;
 use crate::store::Store;
 use crate::store::objects::{self, Object, Stray};
 
+/// Deletions that may fail in one sweep: each may take as long as a server that does not answer.
+const MAX_FAILED: usize = 10;
+
 /// Bytes on their way out.
 pub(crate) type Reading = Pin<Box<dyn Stream<Item = Result<Bytes, StorageError>> + Send>>;
 
@@ -155,13 +158,14 @@ impl Storage {
     }
 
     /// Deletes bytes that nothing uses any more and what crashes have left, a bounded number at a time. Returns how many.
+    /// What cannot be deleted goes to the end of the line: one that stays so holds up nothing else.
     ///
     /// # Errors
     /// The database's. A storage that fails is logged, counted and left for the next time.
     pub async fn sweep(&self) -> anyhow::Result<u64> {
         let now_ms = self.clock.now_ms();
         objects::give_up_unused(&self.store, now_ms).await?;
-        let mut swept = 0;
+        let (mut swept, mut failed) = (0, 0);
         for stray in objects::strays(&self.store, now_ms).await? {
             match self.discard(&stray).await {
                 Ok(()) => swept += 1,
@@ -171,7 +175,11 @@ impl Storage {
                         "bytes cannot be deleted, trying again later"
                     );
                     metrics::storage_failed("delete");
-                    return Ok(0);
+                    objects::postpone_stray(&self.store, &stray.storage_key, now_ms).await?;
+                    failed += 1;
+                    if failed == MAX_FAILED {
+                        return Ok(swept);
+                    }
                 }
             }
         }

@@ -270,3 +270,16 @@ fn sqlite_pool(connections: u32, read_only: bool) -> AnyPoolOptions {
             })
         })
 }
+
+/// The LIKE pattern, with `!` as its escape, of lower-case texts that hold this one in any case.
+fn holding(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in text.to_lowercase().chars() {
+        if matches!(c, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}

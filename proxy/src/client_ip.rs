@@ -12,7 +12,7 @@
     clippy::panic
 )]
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::ControlFlow;
 
 use http::header::{FORWARDED, HeaderName};
@@ -46,6 +46,14 @@ pub fn client_ip(peer: IpAddr, headers: Headers<'_>, trusted: &Trusted) -> IpAdd
     walk(peer, headers, &FORWARDED, trusted, |element| {
         parse_hop(forwarded_for(element)?)
     })
+}
+
+/// What counts as one visitor: an address, or with IPv6 the /64 that one household has.
+pub(crate) fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (!0 << 64)).into(),
+    }
 }
 
 fn walk(

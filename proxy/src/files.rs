@@ -23,7 +23,7 @@ mod send;
 mod source;
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, TcpStream};
+use std::net::{IpAddr, TcpStream};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,10 +35,11 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::source::{Opener, Source};
 use crate::blobs::Blobs;
+use crate::client_ip::network;
 use crate::enrich::lower_priority;
 use crate::feed::Caller;
 use crate::metrics as names;
@@ -134,10 +135,9 @@ impl Files {
         let opening = {
             let inner = Arc::clone(&inner);
             let wanted = wanted.clone();
-            inner
-                .clone()
-                .runtime
-                .spawn(async move { inner.opener.open(&wanted).await })
+            let runtime = inner.runtime.clone();
+            // Given up when its visitor is told that it cannot be had.
+            AbortOnDropHandle::new(runtime.spawn(async move { inner.opener.open(&wanted).await }))
         };
         match timeout(OPEN_DEADLINE, opening).await {
             Ok(Ok(Some(source))) => Ok(Opened {
@@ -184,14 +184,6 @@ impl Inner {
             inner: Arc::clone(self),
             _permit: permit,
         })
-    }
-}
-
-/// What counts as one client: an address, or with IPv6 the /64 that one household has.
-fn network(client: IpAddr) -> IpAddr {
-    match client {
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -5,6 +5,8 @@ pub const DATABASE: &str = "signpost";
 
 /// Files and folders in the data folder.
 pub mod files {
+    use std::path::{Path, PathBuf};
+
     /// The link database of the control plane (SQLite).
     pub const SQLITE: &str = "signpost.db";
     /// Default folder of the click log.
@@ -31,6 +33,16 @@ pub mod files {
     pub const INTENT: &str = "ingest.intent";
     /// Random id of the data folder (32 hex digits), made once; names the ring folder.
     pub const FOLDER_ID: &str = "folder.id";
+
+    /// Where a stored file of this key (`<two hex digits>/<hex digits and hyphens>`) lies in the uploads folder. Whoever
+    /// writes keys: none leads out of the folder.
+    pub fn upload_path(uploads: &Path, key: &str) -> Option<PathBuf> {
+        let is_part = |part: &str| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+        };
+        let (two, name) = key.split_once('/')?;
+        (is_part(two) && is_part(name)).then(|| uploads.join(two).join(name))
+    }
 }
 
 /// ClickHouse users of the embedded engine.
@@ -69,4 +81,35 @@ pub mod topics {
     pub const CLICKS: &str = "signpost.clicks.v1";
     /// Records that could not be stored.
     pub const DEAD: &str = "signpost.clicks.dead";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::files::upload_path;
+
+    #[test]
+    fn no_key_leads_out_of_the_folder() {
+        let folder = Path::new("/files");
+        assert_eq!(
+            upload_path(folder, "ab/ab12-34"),
+            Some(PathBuf::from("/files/ab/ab12-34"))
+        );
+        for bad in [
+            "",
+            "ab",
+            "ab/",
+            "/ab",
+            "../ab",
+            "ab/..",
+            "ab/cd/ef",
+            "ab/./x",
+            "ab/x\0",
+            "signpost.db",
+            "a/signpost.db",
+        ] {
+            assert_eq!(upload_path(folder, bad), None, "{bad}");
+        }
+    }
 }

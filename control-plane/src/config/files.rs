@@ -52,6 +52,7 @@ impl FilesConfig {
                 legal.then(|| text.to_owned())
             },
         );
+        let ca_file = settings.text("SIGNPOST_S3_CA_FILE").map(str::to_owned);
         let place = match settings.text("SIGNPOST_FILES").map(str::to_owned) {
             None => FilesPlace::Folder(data_dir.join(files::UPLOADS)),
             Some(text) if !text.contains("://") => {
@@ -69,6 +70,7 @@ impl FilesConfig {
                     bucket,
                     prefix,
                     endpoint,
+                    ca_file: ca_file.map(PathBuf::from),
                     region: region.unwrap_or_else(|| "us-east-1".to_owned()),
                     access_key: key(settings, "SIGNPOST_S3_ACCESS_KEY"),
                     secret_key: Secret(key(settings, "SIGNPOST_S3_SECRET_KEY")),

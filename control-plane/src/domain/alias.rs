@@ -2,7 +2,8 @@
 //!
 //! An owner may choose any legal [`Slug`] that is not reserved: letters, marks and digits of any script and `- _ . /`,
 //! up to 255 bytes. OpenMyLink narrows that no further: its samples show only letters and hyphens, but its users move
-//! in with aliases of all kinds, and a link that was printed must keep its path.
+//! in with aliases of all kinds, and a link that was printed must keep its path. What is refused beside: letters and marks
+//! that are not seen, by which one alias looks like another. Nobody can have printed those.
 
 use schemas::slug::Slug;
 
@@ -21,6 +22,12 @@ pub const LENGTH: usize = 7;
 /// Not legal, or one of our own paths.
 pub fn custom(field: &str, text: &str) -> Result<Slug, FieldError> {
     let slug = Slug::parse(text.trim()).map_err(|e| FieldError::new(field, e.to_string()))?;
+    if slug.as_str().chars().any(is_unseen) {
+        return Err(FieldError::new(
+            field,
+            "must not hold characters that are not seen",
+        ));
+    }
     if slug.is_reserved() {
         return Err(FieldError::new(
             field,
@@ -30,6 +37,14 @@ pub fn custom(field: &str, text: &str) -> Result<Slug, FieldError> {
         ));
     }
     Ok(slug)
+}
+
+/// Letters and marks that are drawn as nothing (Unicode's Default_Ignorable_Code_Point): joiners, fillers, selectors of a
+/// variant. What is neither letter nor mark is in no slug anyway.
+fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A random slug of `length` characters with upper and lower case in it, so that case is seen to matter.

@@ -9,6 +9,9 @@ use jiff::tz::TimeZone;
 
 use super::field::FieldError;
 
+/// Milliseconds of a day.
+pub const DAY_MS: i64 = 24 * 3_600_000;
+
 /// What a text says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {

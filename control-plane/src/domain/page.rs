@@ -11,7 +11,7 @@ use super::field::FieldError;
 pub const MAX_PIXELS: usize = 20;
 
 /// What lies over or before the destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Surface {
     /// Nothing.
     #[default]
@@ -64,7 +64,7 @@ impl Surface {
 }
 
 /// What a link's page is made of.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct PageSpec {
     surface: Surface,
     pixels: Vec<i64>,

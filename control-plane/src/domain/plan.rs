@@ -3,7 +3,8 @@
 //! The check itself is [`crate::store::plans::check`], inside the transaction that makes the thing. What exists already is
 //! never taken away: a workspace above the limit of a new plan keeps everything and makes no more.
 //!
-//! The plans a new installation begins with limit nothing but the rate: whoever runs it decides what they sell.
+//! The plans a new installation begins with limit nothing but the rate of calls (30, 120 and 600 a minute): whoever runs it
+//! decides what they sell.
 
 use std::collections::BTreeSet;
 use std::fmt;

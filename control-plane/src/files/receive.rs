@@ -44,29 +44,41 @@ impl Room {
         }
     }
 
-    /// A body of one file. What says beforehand that it is too large is not read at all.
+    /// Whether a body says beforehand that it is too large: then it is not to be read at all.
     ///
     /// # Errors
     /// Too large.
-    pub(crate) fn raw(&self, body: Body) -> Result<Arriving, ApiError> {
-        self.arriving(body, self.limit)
+    pub(crate) fn fits_raw(&self, body: &Body) -> Result<(), ApiError> {
+        self.fits(body, self.limit)
+    }
+
+    /// As [`Self::fits_raw`], of a form with one file.
+    ///
+    /// # Errors
+    /// Too large.
+    pub(crate) fn fits_form(&self, body: &Body) -> Result<(), ApiError> {
+        self.fits(body, self.form_limit())
+    }
+
+    /// A body of one file.
+    pub(crate) fn raw(&self, body: Body) -> Arriving {
+        Arriving::new(body, self.limit)
     }
 
     /// A form with one file.
-    ///
-    /// # Errors
-    /// Too large.
-    pub(crate) fn form(&self, body: Body, boundary: &str) -> Result<Form, ApiError> {
-        let limit = self.limit.saturating_add(FORM_EXTRA);
-        Ok(Form::new(self.arriving(body, limit)?, boundary))
+    pub(crate) fn form(&self, body: Body, boundary: &str) -> Form {
+        Form::new(Arriving::new(body, self.form_limit()), boundary)
     }
 
-    fn arriving(&self, body: Body, limit: u64) -> Result<Arriving, ApiError> {
-        if hyper::body::Body::size_hint(&body).lower() > limit {
-            linger(body);
+    fn form_limit(&self) -> u64 {
+        self.limit.saturating_add(FORM_EXTRA)
+    }
+
+    fn fits(&self, body: &Body, limit: u64) -> Result<(), ApiError> {
+        if hyper::body::Body::size_hint(body).lower() > limit {
             return Err(self.exceeded());
         }
-        Ok(Arriving::new(body, limit))
+        Ok(())
     }
 
     /// A body that broke off.

@@ -8,7 +8,7 @@ use http::request::Parts;
 
 use crate::api::openmylink::reply::Failure;
 use crate::app::App;
-use crate::domain::key::{self, Scope};
+use crate::domain::key::{self, Scope, Scopes};
 use crate::domain::oauth::ACCESS_MARK;
 use crate::domain::role::{Action, Role};
 use crate::error::{ApiError, KeyRefusal};
@@ -26,8 +26,8 @@ pub(crate) struct Caller {
     pub(crate) role: Role,
     /// The app that calls, by its id.
     app: Option<i64>,
-    /// Whether the key itself may write, whatever the role: so a viewer can change the own sign-in.
-    may_change_account: bool,
+    /// Scopes of the key itself, whatever the role: so a viewer can change the own sign-in and replace the own key.
+    granted: Scopes,
 }
 
 impl Caller {
@@ -48,6 +48,11 @@ impl Caller {
         }
     }
 
+    /// Whether the key itself has all these scopes, whatever of them counts in its user's role.
+    pub(crate) fn holds(&self, scopes: &Scopes) -> bool {
+        self.granted.cover(scopes)
+    }
+
     /// # Errors
     /// The role, the key's scopes or the app's token do not allow the action.
     pub(super) fn may(&self, action: Action) -> Result<(), ApiError> {
@@ -58,7 +63,7 @@ impl Caller {
         if !administers && !action.is_for(self.role) {
             return Err(ApiError::Role(self.role));
         }
-        if action == Action::Account && self.may_change_account {
+        if action == Action::Account && self.granted.allow(Scope::Write) {
             return Ok(());
         }
         self.need(action.scope())
@@ -84,13 +89,13 @@ impl Caller {
         }
         // Who was taken out of the workspace has no role.
         let role = row.role.ok_or(KeyRefusal::Revoked)?;
-        let may_change_account = row.scopes.allow(Scope::Write);
-        row.scopes = role.limit(&row.scopes, row.is_admin);
+        let limited = role.limit(&row.scopes, row.is_admin);
+        let granted = std::mem::replace(&mut row.scopes, limited);
         Ok(Self {
             key: Arc::new(row),
             role,
             app,
-            may_change_account,
+            granted,
         })
     }
 }

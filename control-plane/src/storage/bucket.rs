@@ -6,6 +6,7 @@
 //! without parts; a lifecycle rule of the bucket (`AbortIncompleteMultipartUpload`) takes care of that one.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -48,6 +49,8 @@ pub struct BucketConfig {
     pub prefix: String,
     /// Address of the server; `None`: Amazon's of the region.
     pub endpoint: Option<String>,
+    /// Certificates of authorities that its server may have its own from, beside the public ones: a PEM file.
+    pub ca_file: Option<PathBuf>,
     /// Region.
     pub region: String,
     /// Access key.
@@ -71,7 +74,7 @@ impl Bucket {
             .with_access_key_id(&config.access_key)
             .with_secret_access_key(&config.secret_key.0)
             .with_retry(RETRIES)
-            .with_http_connector(Connector);
+            .with_http_connector(Connector::trusting(config.ca_file.as_deref())?);
         if let Some(endpoint) = &config.endpoint {
             builder = builder
                 .with_endpoint(endpoint)

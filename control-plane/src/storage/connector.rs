@@ -4,11 +4,13 @@
 //! Unlike [`crate::fetch`], addresses are not judged: the endpoint is the operator's word.
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use http::Uri;
 use http::header::HOST;
@@ -22,7 +24,8 @@ use object_store::client::{
     HttpResponse, HttpResponseBody, HttpService,
 };
 use rustls::RootCertStore;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
@@ -39,11 +42,31 @@ const SILENCE: Duration = Duration::from_secs(20);
 
 /// Makes [`Service`]s.
 #[derive(Debug)]
-pub(super) struct Connector;
+pub(super) struct Connector {
+    roots: RootCertStore,
+}
+
+impl Connector {
+    /// Trusts the public authorities, and those whose certificates are in this PEM file.
+    pub(super) fn trusting(ca_file: Option<&Path>) -> anyhow::Result<Self> {
+        let mut roots = RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        };
+        if let Some(path) = ca_file {
+            let what = || format!("SIGNPOST_S3_CA_FILE={}", path.display());
+            let public = roots.len();
+            for certificate in CertificateDer::pem_file_iter(path).with_context(what)? {
+                let certificate = certificate.with_context(what)?;
+                roots.add(certificate).with_context(what)?;
+            }
+            anyhow::ensure!(roots.len() > public, "{} holds no certificate", what());
+        }
+        Ok(Self { roots })
+    }
+}
 
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        let roots = webpki_roots::TLS_SERVER_ROOTS.to_vec();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -51,7 +74,7 @@ impl HttpConnector for Connector {
                 store: "S3",
                 source: Box::new(error),
             })?
-            .with_root_certificates(RootCertStore { roots })
+            .with_root_certificates(self.roots.clone())
             .with_no_client_auth();
         Ok(HttpClient::new(Service {
             tls: TlsConnector::from(Arc::new(config)),

@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
+use schemas::names::files::upload_path;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 
 use super::{Reading, StorageError, random_name};
@@ -150,15 +151,7 @@ impl Folder {
 
     /// Where a key of ours lies.
     fn place(&self, key: &str) -> Result<PathBuf, StorageError> {
-        let is_ours = |part: &str| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
-        };
-        match key.split_once('/') {
-            Some((folder, name)) if is_ours(folder) && is_ours(name) => {
-                Ok(self.path.join(folder).join(name))
-            }
-            _ => Err(StorageError::Missing),
-        }
+        upload_path(&self.path, key).ok_or(StorageError::Missing)
     }
 }
 

@@ -117,7 +117,7 @@ pub async fn count(store: &Store, workspace: i64, name: &str) -> sqlx::Result<i6
         "SELECT COUNT(*) FROM files WHERE workspace_id = $1 AND name_search LIKE $2 ESCAPE '!'",
     )
     .bind(workspace)
-    .bind(pattern(name))
+    .bind(super::holding(name))
     .fetch_one(store.readers())
     .await?;
     Ok(count)
@@ -138,24 +138,11 @@ pub async fn page(
     );
     sqlx::query_as(AssertSqlSafe(sql))
         .bind(workspace)
-        .bind(pattern(name))
+        .bind(super::holding(name))
         .bind(limit)
         .bind(offset)
         .fetch_all(store.readers())
         .await
-}
-
-/// `%…%`, with what LIKE takes for more than itself marked.
-fn pattern(name: &str) -> String {
-    let mut pattern = String::from("%");
-    for c in name.to_lowercase().chars() {
-        if matches!(c, '%' | '_' | '!') {
-            pattern.push('!');
-        }
-        pattern.push(c);
-    }
-    pattern.push('%');
-    pattern
 }
 
 /// Bytes of files of a workspace; equal bytes of two files count twice, for its owner sees two files.

@@ -171,7 +171,8 @@ impl Filter {
                 sql.push_str(&format!(" AND l.id IN ({part} = ${})", ids.len() + 1));
             }
         }
-        let pattern = pattern(&self.search);
+        let search = self.search.trim();
+        let pattern = (!search.is_empty()).then(|| super::holding(search));
         if pattern.is_some() {
             sql.push_str(&format!(" AND l.search LIKE ${} ESCAPE '!'", ids.len() + 2));
         }
@@ -293,17 +294,4 @@ pub async fn page_before(
     .bind(limit)
     .fetch_all(store.readers())
     .await
-}
-
-/// A LIKE pattern with `!` as its escape; `None`: everything.
-fn pattern(search: &str) -> Option<String> {
-    let search = search.trim().to_lowercase();
-    if search.is_empty() {
-        return None;
-    }
-    let escaped = search
-        .replace('!', "!!")
-        .replace('%', "!%")
-        .replace('_', "!_");
-    Some(format!("%{escaped}%"))
 }

@@ -62,6 +62,20 @@ pub async fn note_stray(store: &Store, stray: &Stray, now_ms: i64) -> sqlx::Resu
     tx.commit().await
 }
 
+/// Puts a stray that cannot be deleted behind all others that are due.
+///
+/// # Errors
+/// The database's.
+pub async fn postpone_stray(store: &Store, storage_key: &str, now_ms: i64) -> sqlx::Result<()> {
+    let mut tx = store.begin().await?;
+    sqlx::query("UPDATE stray_objects SET since = $1 WHERE storage_key = $2")
+        .bind(now_ms - KEEP_STRAY_MS)
+        .bind(storage_key.to_owned())
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await
+}
+
 /// Nothing lies at a key any more.
 ///
 /// # Errors

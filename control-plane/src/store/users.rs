@@ -361,10 +361,16 @@ async fn end_workspace(write: &mut feed::Write, workspace: i64, now_ms: i64) -> 
     .bind(workspace)
     .fetch_all(&mut *connection)
     .await?;
-    sqlx::query("DELETE FROM invitations WHERE workspace_id = $1")
-        .bind(workspace)
-        .execute(&mut *connection)
-        .await?;
+    for sql in [
+        "DELETE FROM invitations WHERE workspace_id = $1",
+        // Editors and viewers who are left: it is nobody's any more.
+        "DELETE FROM members WHERE workspace_id = $1",
+    ] {
+        sqlx::query(sql)
+            .bind(workspace)
+            .execute(&mut *connection)
+            .await?;
+    }
     let shared = write.shared();
     shared
         .domain_delete

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::harness::{ADMIN_KEY, on_both_engines};
 
 /// `YYYY-MM-DD HH:MM:SS`
-fn is_date(text: &str) -> bool {
+pub(crate) fn is_date(text: &str) -> bool {
     let form = text
         .bytes()
         .map(|b| if b.is_ascii_digit() { b'd' } else { b });

@@ -13,7 +13,7 @@ use crate::feed_writes::check_books;
 use crate::harness::{Answer, SHORT, TestApp, on_both_engines};
 
 /// A server that answers `/picture.png` with a picture and everything else with 404.
-async fn pictures() -> SocketAddr {
+pub(crate) async fn pictures() -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .expect("binds");
@@ -154,7 +154,7 @@ async fn link_of(app: &TestApp, page: i64) -> i64 {
 }
 
 /// Published examples of all types, their pictures at a server of ours.
-async fn examples(app: &TestApp, server: SocketAddr) -> Vec<Map<String, Value>> {
+pub(crate) async fn examples(app: &TestApp, server: SocketAddr) -> Vec<Map<String, Value>> {
     let json = app.get("/api/bio/block-types").await.ok();
     let types = json["data"]["types"].as_array().expect("a list").clone();
     assert_eq!(json["data"]["result"], types.len());
@@ -346,7 +346,7 @@ on_both_engines! {
         block(&app, page, json!({"type": "link", "title": "x", "url": format!("{SHORT}/other")})).await;
     }
 
-    async fn pages_are_listed_and_channels_hold_them(app) {
+    async fn o_117_o_118_o_122_pages_are_listed_and_channels_hold_them(app) {
         let page = bio(&app, json!({"title": "My Sample Bio", "alias": "mybio"})).await;
         block(&app, page, json!({"type": "divider"})).await;
         let list = app.get("/api/bio").await.ok();
@@ -355,7 +355,8 @@ on_both_engines! {
         let code = app.post("/api/qr/add", json!({"type": "link", "data": "https://e.test/", "name": "Menu"})).await.ok();
         let channel = app.post("/api/channel/add", json!({"name": "C"})).await.ok()["id"].as_i64().expect("an id");
         for (kind, id) in [("bio", json!(page)), ("qr", code["id"].clone())] {
-            app.post(&format!("/api/channel/{channel}/assign/{kind}/{id}"), json!({})).await.ok();
+            let assigned = app.post(&format!("/api/channel/{channel}/assign/{kind}/{id}"), json!({})).await.ok();
+            assert_eq!(assigned["message"], "Item successfully added to the channel.");
         }
         let items = app.get(&format!("/api/channel/{channel}")).await.ok()["data"]["items"].clone();
         let (qr, shown) = (&items[0], &items[1]);

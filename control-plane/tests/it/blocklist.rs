@@ -133,6 +133,47 @@ on_both_engines! {
         assert_eq!(title, "Sorry");
     }
 
+    async fn a_write_that_began_before_the_list_changed_is_found_behind_it(app) {
+        let (app, folder) = with_list(app, "# nothing yet\n").await;
+        let id = app.link(json!({"url": "https://bad.test/"})).await;
+        let pool = sqlx::AnyPool::connect(&app.config.database_url.0).await.expect("connects");
+        let (before,): (Vec<u8>,) = sqlx::query_as("SELECT entry FROM links WHERE id = $1").bind(id).fetch_one(&pool).await.expect("a row");
+        rewrite(&list_of(&folder), "bad.test\n");
+        until_off(&app, id, true).await;
+        // As a write leaves it that read the list before and is committed behind the look at all rows.
+        sqlx::query("UPDATE links SET entry = $1 WHERE id = $2").bind(before).bind(id).execute(&pool).await.expect("updates");
+        sqlx::query("DELETE FROM blocked_links WHERE link_id = $1").bind(id).execute(&pool).await.expect("deletes");
+        until_off(&app, id, true).await;
+        eventually("all rows are as the list says", async || {
+            let (applied,): (String,) = sqlx::query_as("SELECT fingerprint FROM blocklist_state").fetch_one(&pool).await.expect("a row");
+            (applied == app.running.store.guard().blocklist().fingerprint()).then_some(())
+        }).await;
+    }
+
+    async fn a_change_that_was_not_finished_is_made_undone_at_a_start_without_the_list(app) {
+        let id = app.link(json!({"url": "https://bad.test/"})).await;
+        let (app, folder) = with_list(app, "# nothing yet\n").await;
+        rewrite(&list_of(&folder), "bad.test\n");
+        until_off(&app, id, true).await;
+        // Ended before the second look, with the list in force that was applied before.
+        let database = app.database();
+        let app = TestApp::start_in(app.stop().await, database, &[]).await.expect("starts");
+        until_off(&app, id, false).await;
+    }
+
+    async fn a_listed_host_is_refused_in_codes_and_contacts_of_bio_pages(app) {
+        let (app, _folder) = with_list(app, "bad.test\n").await;
+        let page = app.post("/api/bio/add", json!({"title": "Ana"})).await.ok()["id"].clone();
+        let listed = "must not lead to 'bad.test', which is on the block list";
+        for body in [
+            json!({"type": "qr", "data": "https://bad.test/"}),
+            json!({"type": "vcard", "name": "Ana", "url": "https://bad.test/"}),
+        ] {
+            app.post(&format!("/api/bio/{page}/blocks"), body).await.refused(listed);
+        }
+        app.post(&format!("/api/bio/{page}/blocks"), json!({"type": "qr", "data": "a text of bad.test"})).await.ok();
+    }
+
     async fn a_start_with_the_list_of_last_time_keeps_links_off_and_one_without_frees_them(app) {
         let id = app.link(json!({"url": "https://bad.test/"})).await;
         let (app, folder) = with_list(app, "bad.test\n").await;

@@ -106,6 +106,10 @@ on_both_engines! {
         has_limits(&app.call(Method::GET, "/api/account", &[], "").await);
         has_limits(&app.call(Method::POST, "/api/url/add", &authorized, "{").await);
         has_limits(&app.call(Method::POST, "/api/url/add", &authorized, vec![b' '; 2 << 20]).await);
+        for path in ["/api/files/upload/a.txt", "/api/files/upload/%00"] {
+            has_limits(&app.call(Method::POST, path, &authorized, "bytes").await);
+        }
+        has_limits(&app.call(Method::POST, "/api/file/upload", &authorized, "no form").await);
         has_limits(&app.get("/api/urls/export").await);
         has_limits(&app.get("/api/openapi.json").await);
         has_limits(&app.with_key(&key, Method::GET, "/api/account", None).await);

@@ -2,7 +2,6 @@
 //! are given, and nothing is left behind where something fails.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
@@ -10,14 +9,13 @@ use schemas::link::Entry;
 use schemas::link::plan::{File, Plan, Target};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::feed_writes::check_books;
 use crate::harness::{ADMIN_KEY, Answer, SHORT, TestApp, on_both_engines};
 use crate::storage::strays;
 
 /// What nobody stores for fun: every byte, line ends and what looks like a boundary.
-fn awkward() -> Vec<u8> {
+pub(crate) fn awkward() -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     bytes.extend_from_slice(b"\r\n--bound\r\n--bound--\r\n\"BINARY\"\r\n");
     bytes
@@ -39,7 +37,7 @@ async fn send(
 }
 
 /// As every published sample does, with a content type that is wrong.
-async fn raw(app: &TestApp, path: &str, body: impl Into<Bytes>) -> Answer {
+pub(crate) async fn raw(app: &TestApp, path: &str, body: impl Into<Bytes>) -> Answer {
     let path = format!("/api/files/upload/{path}");
     send(
         app,
@@ -52,7 +50,7 @@ async fn raw(app: &TestApp, path: &str, body: impl Into<Bytes>) -> Answer {
 }
 
 /// A form as curl writes it: name, file name, bytes.
-fn form(parts: &[(&str, Option<&str>, &[u8])]) -> Vec<u8> {
+pub(crate) fn form(parts: &[(&str, Option<&str>, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, file_name, bytes) in parts {
         body.extend_from_slice(b"--boundary7\r\nContent-Disposition: form-data; ");
@@ -78,7 +76,7 @@ async fn send_form(
     send(app, ADMIN_KEY, call, kind, form(parts)).await
 }
 
-async fn upload(app: &TestApp, parts: &[(&str, Option<&str>, &[u8])]) -> Answer {
+pub(crate) async fn upload(app: &TestApp, parts: &[(&str, Option<&str>, &[u8])]) -> Answer {
     send_form(app, (Method::POST, "/api/file/upload"), parts).await
 }
 
@@ -92,7 +90,7 @@ fn id(json: &Value) -> i64 {
 }
 
 /// The slug of an answer on the default domain.
-fn slug(json: &Value) -> String {
+pub(crate) fn slug(json: &Value) -> String {
     let url = json["shorturl"].as_str().expect("text");
     let slug = url
         .strip_prefix(SHORT)
@@ -101,7 +99,7 @@ fn slug(json: &Value) -> String {
 }
 
 /// What proxies hold at a slug.
-async fn held(app: &TestApp, slug: &str) -> Option<(Plan, File, i64)> {
+pub(crate) async fn held(app: &TestApp, slug: &str) -> Option<(Plan, File, i64)> {
     let (entry,): (Vec<u8>,) = sqlx::query_as("SELECT entry FROM links WHERE slug = $1")
         .bind(slug.to_owned())
         .fetch_optional(app.running.store.readers())
@@ -115,12 +113,12 @@ async fn held(app: &TestApp, slug: &str) -> Option<(Plan, File, i64)> {
     Some((plan, file, entry.expires_at_ms))
 }
 
-fn uploads(app: &TestApp) -> PathBuf {
+pub(crate) fn uploads(app: &TestApp) -> PathBuf {
     app.data.path().join(schemas::names::files::UPLOADS)
 }
 
 /// Every file in the storage, halves included.
-fn stored(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn stored(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
         if entry.path().is_dir() {
@@ -133,7 +131,7 @@ fn stored(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The bytes as another machine's proxy gets them, and as one of this machine reads them.
-async fn download(app: &TestApp, slug: &str) -> Bytes {
+pub(crate) async fn download(app: &TestApp, slug: &str) -> Bytes {
     let (_, file, _) = held(app, slug).await.expect("an entry");
     let answer = fetch(app, &file.etag, None).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -428,115 +426,4 @@ async fn o_147_a_file_answers_on_a_domain_of_its_workspace() {
     send(&app, &other, (Method::POST, path), "", "x")
         .await
         .refused("domain");
-}
-
-/// A connection that has sent this head.
-async fn begun(app: &TestApp, path: &str, more: &str) -> tokio::net::TcpStream {
-    let mut stream = tokio::net::TcpStream::connect(app.addr).await.unwrap();
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer {ADMIN_KEY}\r\n{more}\r\n"
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream
-}
-
-async fn answer(mut stream: tokio::net::TcpStream) -> String {
-    let mut text = Vec::new();
-    let read = stream.read_to_end(&mut text);
-    tokio::time::timeout(Duration::from_secs(20), read)
-        .await
-        .expect("in time")
-        .expect("reads");
-    String::from_utf8(text).expect("text")
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn o_35_a_big_form_waits_for_a_word_and_has_it_at_once() {
-    let app = TestApp::on_sqlite().await;
-    let bytes: Vec<u8> = awkward().into_iter().cycle().take(2 << 20).collect();
-    let body = form(&[("file", Some("big.bin"), &bytes)]);
-    let more = format!(
-        "Expect: 100-continue\r\nContent-Type: multipart/form-data; boundary=boundary7\r\nContent-Length: {}\r\nConnection: close\r\n",
-        body.len()
-    );
-    let began = std::time::Instant::now();
-    let mut stream = begun(&app, "/api/file/upload", &more).await;
-    let mut first = [0; 25];
-    stream.read_exact(&mut first).await.expect("reads");
-    assert_eq!(&first, b"HTTP/1.1 100 Continue\r\n\r\n");
-    assert!(began.elapsed() < Duration::from_secs(1), "curl's own wait");
-    stream.write_all(&body).await.expect("sends");
-    let text = answer(stream).await;
-    assert!(
-        text.starts_with("HTTP/1.1 200 ") && text.contains("\"error\":0"),
-        "{text}"
-    );
-    let json: Value = serde_json::from_str(text.rsplit("\r\n").next().unwrap()).expect("JSON");
-    assert!(download(&app, &slug(&json)).await == bytes);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_too_large_is_refused_before_it_is_sent_and_as_soon_as_it_is_seen() {
-    let app = TestApp::start(None, &[("SIGNPOST_MAX_FILE_BYTES", "1MiB")]).await;
-    // Said beforehand: no word to go on, and nothing of the body is awaited.
-    for (path, kind) in [
-        ("/api/files/upload/a.bin", "application/octet-stream"),
-        (
-            "/api/file/upload",
-            "multipart/form-data; boundary=boundary7",
-        ),
-    ] {
-        let more = format!(
-            "Expect: 100-continue\r\nContent-Type: {kind}\r\nContent-Length: 2000000\r\nConnection: close\r\n"
-        );
-        let text = answer(begun(&app, path, &more).await).await;
-        assert!(
-            text.starts_with("HTTP/1.1 413 ") && text.contains("1048576"),
-            "{text}"
-        );
-    }
-    // Sent all the same, by one who reads only then.
-    let answer = raw(&app, "a.bin", vec![0; 3 << 20]).await;
-    answer.failed(413, "1048576");
-    upload(&app, &[("file", Some("a.bin"), &[0; (1 << 20) + 1])])
-        .await
-        .failed(413, "1048576");
-    // Not said beforehand.
-    let more = "Transfer-Encoding: chunked\r\nConnection: close\r\n";
-    let mut stream = begun(&app, "/api/files/upload/a.bin", more).await;
-    let chunk = [&b"40000\r\n"[..], &vec![0; 0x40000], b"\r\n"].concat();
-    for _ in 0..5 {
-        stream.write_all(&chunk).await.expect("sends");
-    }
-    let text = self::answer(stream).await;
-    assert!(text.starts_with("HTTP/1.1 413 "), "{text}");
-    raw(&app, "a.bin", vec![0; 1 << 20]).await.ok();
-    assert_eq!((stored(&uploads(&app)).len(), strays(&app).await), (1, 0));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_that_breaks_off_leaves_nothing() {
-    let app = TestApp::on_sqlite().await;
-    for (path, kind) in [
-        ("/api/files/upload/a.bin", "application/octet-stream"),
-        (
-            "/api/file/upload",
-            "multipart/form-data; boundary=boundary7",
-        ),
-    ] {
-        let more = format!("Content-Type: {kind}\r\nContent-Length: 1000000\r\n");
-        let mut stream = begun(&app, path, &more).await;
-        let half = form(&[("file", Some("a.bin"), &[0; 200_000])]);
-        stream.write_all(&half[..150_000]).await.expect("sends");
-        crate::harness::eventually("it is on its way", async || {
-            (!stored(&uploads(&app)).is_empty()).then_some(())
-        })
-        .await;
-        drop(stream);
-        crate::harness::eventually("its half is deleted", async || {
-            stored(&uploads(&app)).is_empty().then_some(())
-        })
-        .await;
-    }
-    assert_eq!(strays(&app).await, 0);
 }

@@ -15,17 +15,17 @@ use crate::oauth;
 use crate::roles::{EDITOR, May, OWNER, VIEWER, allowed};
 use crate::users::add_user;
 
-mod table;
+pub(crate) mod table;
 
 /// Stands in every text of the victim, and in none of anybody else's.
 const MARK: &str = "zq7v";
 
 /// Ids of the victim's things, by kind.
-struct Ids(BTreeMap<&'static str, String>);
+pub(crate) struct Ids(BTreeMap<&'static str, String>);
 
 impl Ids {
     #[track_caller]
-    fn of(&self, kind: &str) -> &str {
+    pub(crate) fn of(&self, kind: &str) -> &str {
         self.0.get(kind).unwrap_or_else(|| panic!("no {kind}"))
     }
 
@@ -36,9 +36,9 @@ impl Ids {
 }
 
 /// Workspace of somebody who has one of everything.
-struct Victim {
-    key: String,
-    ids: Ids,
+pub(crate) struct Victim {
+    pub(crate) key: String,
+    pub(crate) ids: Ids,
 }
 
 async fn send(app: &TestApp, key: &str, method: Method, path: &str, body: &Value) -> Answer {
@@ -58,7 +58,7 @@ async fn send(app: &TestApp, key: &str, method: Method, path: &str, body: &Value
 }
 
 impl Victim {
-    async fn new(app: &TestApp) -> Self {
+    pub(crate) async fn new(app: &TestApp) -> Self {
         app.put("/api/plan/1/update", json!({"rate": 0})).await.ok();
         let (user, key) = add_user(app, &format!("{MARK}-ana")).await;
         let mut ids = BTreeMap::from([("user", user.to_string())]);

@@ -4,6 +4,7 @@ use http::Method;
 use serde_json::json;
 
 use crate::harness::{ADMIN_KEY, on_both_engines};
+use crate::members::add_member;
 
 on_both_engines! {
     async fn o_03_a_missing_key_is_an_error(app) {
@@ -82,12 +83,29 @@ on_both_engines! {
         app.with_key(&key, Method::POST, "/api/keys", Some(json!({}))).await.ok();
         let json = app.get("/api/keys").await.ok();
         assert_eq!(json["data"]["keys"][0]["scopes"], json!(["read", "keys"]));
-        // The administrator's key is out of its reach.
+        // The administrator's key is out of its reach; to take one out of use gives nobody its rights.
         app.with_key(&key, Method::POST, "/api/key/1/rotate", None).await.failed(403, "does not have itself");
-        app.with_key(&key, Method::DELETE, "/api/key/1/delete", None).await.failed(403, "does not have itself");
+        let more = app.post("/api/keys", json!({"scopes": ["write"]})).await.ok();
+        app.with_key(&key, Method::DELETE, &format!("/api/key/{}/delete", more["id"]), None).await.ok();
         for bad in [json!({"scopes": ["root"]}), json!({"scopes": 5}), json!({"scopes": [5]}), json!({"rate": -1}), json!({"rate": "many"}), json!({"expires_at": "2026-02-30"}), json!({"name": "a\u{0}"})] {
             app.post("/api/keys", bad).await.refused("must");
         }
+    }
+
+    async fn o_05_a_viewer_replaces_and_revokes_the_own_key(app) {
+        let (_, key) = add_member(&app, "vera", "viewer").await;
+        let listed = app.with_key(&key, Method::GET, "/api/keys", None).await.ok();
+        let (id, scopes) = (listed["data"]["keys"][0]["id"].clone(), json!(["read", "write", "keys"]));
+        // What counts in the role is less than what the key was given, and stays so.
+        assert_eq!(listed["data"]["keys"][0]["scopes"], scopes);
+        let rotated = app.with_key(&key, Method::POST, &format!("/api/key/{id}/rotate"), None).await.ok();
+        app.with_key(&key, Method::GET, "/api/urls", None).await.failed(401, "not known");
+        let key = rotated["key"].as_str().expect("the key").to_owned();
+        let link = json!({"url": "https://e.test/"});
+        app.with_key(&key, Method::POST, "/api/url/add", Some(link)).await.failed(403, "viewer");
+        app.with_key(&key, Method::POST, "/api/keys", Some(json!({"scopes": ["write"]}))).await.failed(403, "does not have itself");
+        app.with_key(&key, Method::DELETE, &format!("/api/key/{id}/delete"), None).await.ok();
+        app.with_key(&key, Method::GET, "/api/urls", None).await.failed(401, "revoked");
     }
 
     async fn the_operator_makes_lists_and_revokes_keys_beside_the_running_server(app) {

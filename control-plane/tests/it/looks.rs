@@ -133,6 +133,37 @@ on_both_engines! {
         assert!(shows_a_page(&app, splash).await && shows_a_page(&app, nowhere).await);
     }
 
+    async fn an_answer_that_is_no_success_says_nothing_of_framing(app) {
+        let app = asking(app).await;
+        let closed = Arc::new(AtomicUsize::new(0));
+        let state = closed.clone();
+        let denied = format!("{HTML}X-Frame-Options: DENY\r\n");
+        let error = |headers: &str| format!("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n{headers}\r\n").into_bytes();
+        let (site, asked) = site(move |path| match (path, state.load(Ordering::SeqCst)) {
+            // Who guards a site denies framing of his error pages, and says nothing of the site.
+            ("/open", _) => error(&denied),
+            ("/denied", 0) => page(&denied, b""),
+            ("/denied", _) => error(HTML),
+            _ => page(HTML, b"<title>open</title>"),
+        }).await;
+        let link = async |path: &str| app.link(json!({"url": format!("{site}{path}"), "type": "frame", "title": "F"})).await;
+        let (open, denied) = (link("/open").await, link("/denied").await);
+        eventually("it redirects", async || (!shows_a_page(&app, denied).await).then_some(())).await;
+        eventually("both were asked", async || (asked.load(Ordering::SeqCst) == 2).then_some(())).await;
+        closed.store(1, Ordering::SeqCst);
+        app.config.clock.advance_ms(25 * 3_600_000);
+        // Any other framed link makes it look what is due.
+        let last = link("/deny-nothing").await;
+        eventually("all are asked again", async || (asked.load(Ordering::SeqCst) >= 5).then_some(())).await;
+        let due = async || {
+            let (due,): (i64,) = sqlx::query_as("SELECT MIN(due_at) FROM framed_links").fetch_one(app.running.store.readers()).await.expect("a row");
+            (due > app.config.clock.now_ms()).then_some(())
+        };
+        eventually("nothing is due", due).await;
+        assert!(shows_a_page(&app, open).await && shows_a_page(&app, last).await);
+        assert!(!shows_a_page(&app, denied).await, "what a site said itself counts on");
+    }
+
     async fn framing_is_asked_again_each_day(app) {
         let app = asking(app).await;
         let closed = Arc::new(AtomicUsize::new(0));

@@ -158,6 +158,11 @@ async fn register(app: &TestApp, more: Value) -> Registered {
     }
 }
 
+/// The public name of a new app.
+pub(crate) async fn registered(app: &TestApp) -> String {
+    register(app, json!({})).await.client_id
+}
+
 fn query(fields: &[(&str, &str)]) -> String {
     url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(fields)

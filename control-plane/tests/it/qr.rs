@@ -11,6 +11,7 @@ use schemas::slug::Slug;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::account::is_date;
 use crate::engine::{Click, engine};
 use crate::feed_writes::check_books;
 use crate::harness::{SHORT, TestApp, on_both_engines, unique};
@@ -151,9 +152,10 @@ pub(crate) fn plain_png(side: u32, rgb: [u8; 3]) -> Vec<u8> {
 }
 
 on_both_engines! {
-    async fn o_70_codes_are_listed_under_data_qrs_newest_first(app) {
+    async fn o_24_o_70_o_71_codes_are_listed_under_data_qrs_newest_first(app) {
         for n in 0..3 {
             code(&app, json!({"type": "text", "data": "x", "name": format!("Code {n}")})).await;
+            app.config.clock.advance_ms(1000);
         }
         let json = app.get("/api/qr?limit=2&page=1").await.ok();
         let data = &json["data"];
@@ -165,7 +167,10 @@ on_both_engines! {
             let keys: Vec<&String> = item.as_object().expect("an object").keys().collect();
             assert_eq!(keys, ["date", "id", "link", "name", "scans"]);
             assert_eq!(item["scans"], 0);
+            assert!(is_date(item["date"].as_str().expect("text")) && item["id"].is_i64(), "{item}");
         }
+        let date = |place: usize| data["qrs"][place]["date"].as_str().expect("text");
+        assert!(date(0) > date(1), "{data}");
         assert_eq!(data["stats"], "unavailable");
         let rest = app.get("/api/qr?limit=2&page=2").await.ok();
         assert_eq!(rest["data"]["qrs"].as_array().expect("codes").len(), 1);
@@ -177,6 +182,8 @@ on_both_engines! {
         let json = app.get(&format!("/api/qr/{}", made.id)).await.ok();
         assert_eq!((&json["details"]["id"], &json["details"]["link"]), (&json!(made.id), &json!(made.link)));
         assert_eq!(json["details"]["name"], format!("QR code {}", made.id));
+        assert_eq!(json["details"]["scans"], 0);
+        assert!(is_date(json["details"]["date"].as_str().expect("text")), "{json}");
         assert_eq!(json["details"]["image_url"], made.image_url);
         for key in ["clicks", "uniqueClicks", "topCountries", "topReferrers", "topBrowsers", "topOs", "socialCount"] {
             assert!(!json["data"][key].is_null(), "{key}");

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 use s3s_fs::FileSystem;
 use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::harness::{TestApp, eventually};
 use crate::storage::{HOUR_MS, count, delete, fetch, raw, storage, strays};
@@ -28,15 +33,53 @@ struct S3 {
     task: tokio::task::JoinHandle<()>,
 }
 
+/// A stream with TLS or without.
+trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Wire for S {}
+
+/// A server's certificate for 127.0.0.1 by an authority of its own, and that one's certificate as a PEM file.
+fn authority(folder: &TempDir) -> (TlsAcceptor, String) {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::new(Vec::new()).expect("names");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca = params.self_signed(&key).expect("a certificate");
+    let issuer = rcgen::Issuer::new(params, key);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let names = vec!["127.0.0.1".to_owned()];
+    let params = rcgen::CertificateParams::new(names).expect("names");
+    let certificate = params.signed_by(&key, &issuer).expect("a certificate");
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .expect("a server");
+    let path = folder.path().join("ca.pem");
+    let pem = STANDARD.encode(ca.der());
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{pem}\n-----END CERTIFICATE-----\n");
+    std::fs::write(&path, pem).expect("written");
+    let path = path.to_str().expect("text").to_owned();
+    (TlsAcceptor::from(Arc::new(config)), path)
+}
+
 impl S3 {
     async fn start() -> Self {
+        Self::behind(None).await
+    }
+
+    /// Over TLS, if there is somebody to speak it.
+    async fn behind(tls: Option<TlsAcceptor>) -> Self {
         let folder = TempDir::new().expect("a folder");
         std::fs::create_dir(folder.path().join("my-files")).expect("a bucket");
         let mut builder = S3ServiceBuilder::new(FileSystem::new(folder.path()).expect("a server"));
         builder.set_auth(SimpleAuth::from_single(KEY, SECRET));
         let service = builder.build();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().expect("bound"));
         let fails = Arc::new(AtomicBool::new(false));
         let failing = Arc::clone(&fails);
         let task = tokio::spawn(async move {
@@ -60,10 +103,20 @@ impl S3 {
                         }
                     }
                 });
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), answering),
-                );
+                let tls = tls.clone();
+                tokio::spawn(async move {
+                    let stream: Box<dyn Wire> = match tls {
+                        None => Box::new(stream),
+                        Some(tls) => match tls.accept(stream).await {
+                            Ok(stream) => Box::new(stream),
+                            // Whoever does not trust us hangs up.
+                            Err(_) => return,
+                        },
+                    };
+                    let serving = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), answering);
+                    let _ = serving.await;
+                });
             }
         });
         Self {
@@ -75,16 +128,17 @@ impl S3 {
     }
 
     async fn app(&self) -> TestApp {
-        TestApp::start(
-            None,
-            &[
-                ("SIGNPOST_FILES", "s3://my-files/kept/here"),
-                ("SIGNPOST_S3_ENDPOINT", &self.url),
-                ("SIGNPOST_S3_ACCESS_KEY", KEY),
-                ("SIGNPOST_S3_SECRET_KEY", SECRET),
-            ],
-        )
-        .await
+        self.app_with(&[]).await
+    }
+
+    async fn app_with(&self, more: &[(&str, &str)]) -> TestApp {
+        let settings = [
+            ("SIGNPOST_FILES", "s3://my-files/kept/here"),
+            ("SIGNPOST_S3_ENDPOINT", &self.url),
+            ("SIGNPOST_S3_ACCESS_KEY", KEY),
+            ("SIGNPOST_S3_SECRET_KEY", SECRET),
+        ];
+        TestApp::start(None, &[&settings[..], more].concat()).await
     }
 
     /// Objects in the bucket, and parts of unfinished ones.
@@ -208,4 +262,63 @@ async fn a_wrong_key_is_said_plainly() {
         .await
         .failed(503, "cannot be written to");
     assert_eq!(s3.objects(), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_is_reached_by_https_by_those_who_trust_its_authority() {
+    let folder = TempDir::new().expect("a folder");
+    let (tls, ca) = authority(&folder);
+    let s3 = S3::behind(Some(tls)).await;
+    let app = s3.app_with(&[("SIGNPOST_S3_CA_FILE", &ca)]).await;
+    let large = large();
+    for bytes in [b"small".to_vec(), large.clone()] {
+        raw(&app, "a.bin", bytes.clone()).await.ok();
+        assert!(fetch(&app, &bytes).await.body == bytes);
+    }
+    let part = crate::storage::fetch_part(&app, &large, "bytes=9000000-9000099").await;
+    assert!(part.status == 206 && part.body == large[9_000_000..=9_000_099]);
+    assert_eq!((s3.objects(), strays(&app).await), ((2, 0), 0));
+    // Nobody else, and nobody's word for another name.
+    let distrusting = s3.app().await;
+    raw(&distrusting, "a.bin", b"x".to_vec())
+        .await
+        .failed(503, "file storage");
+    let other = s3.url.replace("127.0.0.1", "localhost");
+    let mistaken = [
+        ("SIGNPOST_S3_CA_FILE", &*ca),
+        ("SIGNPOST_S3_ENDPOINT", &other),
+    ];
+    let settings = [
+        ("SIGNPOST_FILES", "s3://my-files"),
+        ("SIGNPOST_S3_ACCESS_KEY", KEY),
+        ("SIGNPOST_S3_SECRET_KEY", SECRET),
+    ];
+    let mistaken = TestApp::start(None, &[&settings[..], &mistaken].concat()).await;
+    raw(&mistaken, "a.bin", b"x".to_vec())
+        .await
+        .failed(503, "file storage");
+    assert_eq!(s3.objects(), (2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_without_authorities_stops_the_start() {
+    let folder = TempDir::new().expect("a folder");
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "nothing\n").expect("written");
+    for path in [empty, folder.path().join("missing.pem")] {
+        let path = path.to_str().expect("text");
+        let settings = [
+            ("SIGNPOST_FILES", "s3://my-files"),
+            ("SIGNPOST_S3_ACCESS_KEY", KEY),
+            ("SIGNPOST_S3_SECRET_KEY", SECRET),
+            ("SIGNPOST_S3_CA_FILE", path),
+        ];
+        let data = TempDir::new().expect("a folder");
+        let started = TestApp::start_in(data, None, &settings).await.map(|_| ());
+        let error = format!("{:#}", started.expect_err("no authority"));
+        assert!(
+            error.contains(&format!("SIGNPOST_S3_CA_FILE={path}")),
+            "{error}"
+        );
+    }
 }

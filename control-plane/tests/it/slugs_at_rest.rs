@@ -1,12 +1,11 @@
 //! A slug that was given up goes to nobody else for its time.
 
+use control_plane::domain::date::DAY_MS;
 use control_plane::store::quarantine;
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, TestApp, on_both_engines};
-
-const DAY_MS: i64 = 24 * 3_600_000;
 
 async fn add_as(app: &TestApp, key: &str, slug: &str) -> Answer {
     let body = json!({"url": "https://e.test/", "custom": slug});

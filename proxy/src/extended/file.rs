@@ -56,17 +56,13 @@ impl<'a> Walk<'_, 'a> {
         if head.method != Method::POST && matches_any(head.header(&IF_NONE_MATCH), &tag) {
             return Ok(shown(Reply::file(file, StatusCode::NOT_MODIFIED, None)).uncounted());
         }
-        let range = match self.part(file) {
-            Part::Whole => 0..file.size,
-            Part::Bytes(range) => range,
+        let (range, status) = match self.part(file) {
+            Part::Whole => (0..file.size, StatusCode::OK),
+            Part::Bytes(range) => (range, StatusCode::PARTIAL_CONTENT),
             Part::Unsatisfiable => {
                 let reply = Reply::file(file, StatusCode::RANGE_NOT_SATISFIABLE, None);
                 return Ok(shown(reply).uncounted());
             }
-        };
-        let status = match self.part(file) {
-            Part::Bytes(_) => StatusCode::PARTIAL_CONTENT,
-            _ => StatusCode::OK,
         };
         let reply = Reply::file(file, status, Some(range.clone()));
         if is_head {

@@ -77,8 +77,9 @@ pub(super) async fn send(
             return sent;
         }
     }
-    drop(opened);
     writing.end().await;
+    // Its place among the downloads is another's only now: what lingers has a connection and a task, too.
+    drop(opened);
     Sent::Done
 }
 

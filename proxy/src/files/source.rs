@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,9 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use metrics::counter;
 use schemas::feed::paths;
+use schemas::names::files::upload_path;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::Wanted;
@@ -30,12 +32,17 @@ const SILENCE: Duration = Duration::from_secs(20);
 /// Share of the cache that one file may take: a few large ones must not push out everything else.
 const CACHE_SHARE: u64 = 4;
 
+/// Copies on their way into the cache at the same time, so that beside the cache there is never more than its bound once
+/// more. Downloads beyond that pass through without a copy.
+const FILLS: usize = CACHE_SHARE as usize;
+
 /// Opens files.
 #[derive(Debug)]
 pub(super) struct Opener {
     folder: Option<PathBuf>,
     blobs: Arc<Blobs>,
     caller: Caller,
+    fills: Arc<Semaphore>,
 }
 
 /// A file that is open.
@@ -61,11 +68,15 @@ impl Opener {
             folder,
             blobs,
             caller,
+            fills: Arc::new(Semaphore::new(FILLS)),
         }
     }
 
     pub(super) async fn open(&self, wanted: &Wanted) -> Option<Source> {
-        if let Some(place) = self.folder.as_deref().and_then(|f| place(f, &wanted.key))
+        if let Some(place) = self
+            .folder
+            .as_deref()
+            .and_then(|f| upload_path(f, &wanted.key))
             && let Some(source) = on_disk(place, wanted).await
         {
             return Some(source);
@@ -97,11 +108,9 @@ impl Opener {
         if answer.status() != status || length.to_str().ok()?.parse() != Ok(left) {
             return None;
         }
-        let fill = match self.blobs.place_of(&wanted.hash) {
-            Some((place, bound)) if is_whole && wanted.size <= bound / CACHE_SHARE => {
-                Fill::begin(Arc::clone(&self.blobs), wanted.hash, place).await
-            }
-            _ => None,
+        let fill = match is_whole {
+            true => self.fill(wanted).await,
+            false => None,
         };
         Some(Source::Remote(Box::new(Remote {
             body: answer.into_body(),
@@ -109,14 +118,16 @@ impl Opener {
             fill,
         })))
     }
-}
 
-/// Where a key lies. Keys come by the feed, and still: none leads out of the folder.
-fn place(folder: &Path, key: &str) -> Option<PathBuf> {
-    let is_part =
-        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-    let (two, name) = key.split_once('/')?;
-    (is_part(two) && is_part(name)).then(|| folder.join(two).join(name))
+    /// Begins a copy of a file, if there is room for it.
+    async fn fill(&self, wanted: &Wanted) -> Option<Fill> {
+        let (place, bound) = self.blobs.place_of(&wanted.hash)?;
+        if wanted.size > bound / CACHE_SHARE {
+            return None;
+        }
+        let turn = Arc::clone(&self.fills).try_acquire_owned().ok()?;
+        Fill::begin(Arc::clone(&self.blobs), wanted.hash, place, turn).await
+    }
 }
 
 /// A file of the right length, at the right place.
@@ -197,10 +208,16 @@ struct Fill {
     file: Option<File>,
     sum: Sha256,
     bytes: u64,
+    _turn: OwnedSemaphorePermit,
 }
 
 impl Fill {
-    async fn begin(blobs: Arc<Blobs>, hash: BlobHash, place: PathBuf) -> Option<Self> {
+    async fn begin(
+        blobs: Arc<Blobs>,
+        hash: BlobHash,
+        place: PathBuf,
+        turn: OwnedSemaphorePermit,
+    ) -> Option<Self> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).ok()?;
         let part = place.with_extension(format!("{}.part", hex::encode(random)));
@@ -225,6 +242,7 @@ impl Fill {
             file: Some(file?),
             sum: Sha256::new(),
             bytes: 0,
+            _turn: turn,
         })
     }
 
@@ -265,34 +283,5 @@ impl Drop for Fill {
     fn drop(&mut self) {
         // Renamed by now, or of no use.
         let _ = std::fs::remove_file(&self.part);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_key_leads_out_of_the_folder() {
-        let folder = Path::new("/files");
-        assert_eq!(
-            place(folder, "ab/ab12-34"),
-            Some(PathBuf::from("/files/ab/ab12-34"))
-        );
-        for bad in [
-            "",
-            "ab",
-            "ab/",
-            "/ab",
-            "../ab",
-            "ab/..",
-            "ab/cd/ef",
-            "ab/./x",
-            "ab/x\0",
-            "signpost.db",
-            "a/signpost.db",
-        ] {
-            assert_eq!(place(folder, bad), None, "{bad}");
-        }
     }
 }

@@ -14,6 +14,7 @@ use metrics::counter;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::client_ip::network;
 use crate::metrics as names;
 
 /// Threads that check. A check takes some 20 ms of a core and 20 MB of memory; redirects need the other cores.
@@ -197,13 +198,6 @@ fn is_right(password: &[u8], phc: &str) -> bool {
         && params.t_cost() <= MAX_PASSES
         && params.p_cost() <= MAX_LANES;
     bounded && Argon2::default().verify_password(password, &hash).is_ok()
-}
-
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => v4.into(),
-        IpAddr::V6(v6) => std::net::Ipv6Addr::from_bits(v6.to_bits() & (!0 << 64)).into(),
-    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::direct::{Direct, End};
-use super::extended::{self, Leaving, Left, Out, Soon, Waiting};
+use super::extended::{self, Left, Out, Soon, Waiting};
 use super::watched::{Activity, Watched};
 use super::worker::Worker;
 use crate::client_ip::client_ip;
@@ -34,7 +34,6 @@ use crate::request::{Head, Headers, HostName};
 /// A connection as a task of its worker. Taken off the worker's books when dropped.
 pub(super) struct Connection {
     stage: Stage,
-    leaving: Leaving,
     timer: Pin<Box<Sleep>>,
     timer_set: bool,
     activity: Rc<Activity>,
@@ -82,7 +81,6 @@ impl Connection {
         let limits = &worker.shared.limits;
         Self {
             stage: Stage::Direct(Direct::new(socket, peer.ip())),
-            leaving: Leaving::default(),
             peer: peer.ip(),
             timer: Box::pin(sleep_until(activity.look_again(now, limits))),
             timer_set: false,
@@ -103,7 +101,6 @@ impl Connection {
         let visitor = Visitor {
             worker: Rc::clone(&self.worker),
             activity: Rc::clone(&self.activity),
-            leaving: Rc::clone(&self.leaving),
             peer: self.peer,
         };
         let header_bytes = self.worker.shared.limits.header_bytes;
@@ -168,7 +165,7 @@ impl Connection {
             let Poll::Ready(result) = Pin::new(&mut **http).poll(cx) else {
                 return Poll::Pending;
             };
-            if let Some(download) = self.leaving.take() {
+            if let Some(download) = self.activity.leaving() {
                 self.leave(*download);
                 return Poll::Ready(());
             }
@@ -278,7 +275,6 @@ impl Drop for Connection {
 struct Visitor {
     worker: Rc<Worker>,
     activity: Rc<Activity>,
-    leaving: Leaving,
     peer: IpAddr,
 }
 
@@ -312,7 +308,7 @@ impl Service<Request<Incoming>> for Visitor {
                 let mut granted = Granted::default();
                 match extended::answer(&self.worker, &asked, entry, &mut granted) {
                     Ok(Out::Answer(response)) => response,
-                    Ok(leave) => return Soon::Now(Some(leave.or_leave(&self.leaving))),
+                    Ok(leave) => return Soon::Now(Some(leave.or_leave(&self.activity))),
                     Err(wait) => {
                         let client_ip = head.client_ip;
                         drop(table);
@@ -323,7 +319,6 @@ impl Service<Request<Incoming>> for Visitor {
                             body: Some(body),
                             client_ip,
                             granted,
-                            leaving: Rc::clone(&self.leaving),
                         };
                         return Soon::Later(Box::pin(waiting.answer(wait)));
                     }

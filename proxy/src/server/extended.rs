@@ -1,6 +1,5 @@
 //! Answers to requests for links that do more than redirect, waiting where that must be.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -65,21 +64,18 @@ pub(super) struct Download {
     pub(super) opened: Opened,
 }
 
-/// Where a request leaves its download for the connection: hyper carries answers only.
-pub(super) type Leaving = Rc<Cell<Option<Box<Download>>>>;
-
 /// How hyper is told to let go of a connection.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is a download's from here on")]
 pub(super) struct Left;
 
 impl Out {
-    /// For hyper.
-    pub(super) fn or_leave(self, leaving: &Leaving) -> Result<Response, Left> {
+    /// For hyper, which carries answers only: a download is left with the connection.
+    pub(super) fn or_leave(self, activity: &Activity) -> Result<Response, Left> {
         match self {
             Self::Answer(response) => Ok(response),
             Self::Leave(download) => {
-                leaving.set(Some(download));
+                activity.leave_with(download);
                 Err(Left)
             }
         }
@@ -158,7 +154,6 @@ pub(super) struct Waiting {
     pub(super) body: Option<Incoming>,
     pub(super) client_ip: IpAddr,
     pub(super) granted: Granted,
-    pub(super) leaving: Leaving,
 }
 
 impl Waiting {
@@ -179,7 +174,7 @@ impl Waiting {
             }
         }
         let out = out.unwrap_or_else(|| Out::Answer(self.finish(Reply::own(Kind::GateBusy))));
-        let mut response = out.or_leave(&self.leaving)?;
+        let mut response = out.or_leave(&self.activity)?;
         if self.worker.is_draining() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);

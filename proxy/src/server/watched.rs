@@ -3,7 +3,7 @@
 //! hyper has a timeout for request heads, but makes a new timer for each, and none for writing. Here a request costs one
 //! reading of the clock.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::extended::Download;
 use crate::config::Limits;
 use crate::metrics::Closed;
 
@@ -35,6 +36,8 @@ pub(super) struct Activity {
     body_left: Cell<bool>,
     /// Some bytes have come.
     sent: Cell<bool>,
+    /// What the connection is to leave with: here a request can leave it and costs plain ones no allocation.
+    leaving: RefCell<Option<Box<Download>>>,
 }
 
 impl Activity {
@@ -45,7 +48,18 @@ impl Activity {
             stalled: Cell::new(None),
             body_left: Cell::new(false),
             sent: Cell::new(false),
+            leaving: RefCell::new(None),
         }
+    }
+
+    /// The connection is to leave with this download.
+    pub(super) fn leave_with(&self, download: Box<Download>) {
+        self.leaving.replace(Some(download));
+    }
+
+    /// What the connection is to leave with.
+    pub(super) fn leaving(&self) -> Option<Box<Download>> {
+        self.leaving.take()
     }
 
     /// Whether the client has sent anything yet.

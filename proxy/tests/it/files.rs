@@ -3,21 +3,21 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use schemas::click::Outcome;
 use schemas::link::Entry;
 use schemas::link::plan::{Beyond, ClickLimit, File, Password, Plan, Preview, Target};
 use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
 
 use crate::clicks::Told;
 use crate::feed_server::{FeedServer, encode, entry};
-use crate::harness::{DEADLINE, Dice, TestProxy, eventually};
+use crate::harness::{Dice, TestProxy, eventually};
 
 const BROWSER: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
 
 /// Bytes that differ everywhere.
-fn bytes(length: usize) -> Vec<u8> {
+pub(crate) fn bytes(length: usize) -> Vec<u8> {
     let mut dice = Dice(length as u64);
     (0..length).map(|_| dice.below(256) as u8).collect()
 }
@@ -69,11 +69,37 @@ fn put(feed: &FeedServer, id: u64, slug: &str, plan: &Plan) {
     feed.transaction(vec![encode(&entry)], vec![], None);
 }
 
+/// Link 5, a file of so many bytes that lies in the uploads folder of a proxy with its data in the folder given back.
+pub(crate) fn with_file(slug: &str, length: usize) -> (FeedServer, TempDir, Vec<u8>) {
+    let feed = FeedServer::start();
+    let dir = tempfile::tempdir().expect("tempdir");
+    let bytes = bytes(length);
+    let name = format!("{slug}.zip");
+    put(
+        &feed,
+        5,
+        slug,
+        &file(&bytes, &name, Some(&uploads(dir.path())), &feed),
+    );
+    (feed, dir, bytes)
+}
+
+/// Asks for a file, takes the beginning of the answer and leaves the rest.
+pub(crate) fn begin(proxy: &TestProxy, slug: &str, more: &str) -> (bool, TcpStream) {
+    let mut stream = proxy.connect();
+    stream
+        .write_all(request("GET", slug, more).as_bytes())
+        .expect("written");
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).expect("an answer");
+    (first == *b"HTTP/1.1 200", stream)
+}
+
 #[derive(Debug)]
-struct Got {
+pub(crate) struct Got {
     status: u16,
     head: String,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Got {
@@ -87,7 +113,7 @@ impl Got {
     }
 }
 
-fn request(method: &str, slug: &str, more: &str) -> String {
+pub(crate) fn request(method: &str, slug: &str, more: &str) -> String {
     format!("{method} /{slug} HTTP/1.1\r\nHost: go.test\r\nUser-Agent: {BROWSER}\r\n{more}\r\n")
 }
 
@@ -105,7 +131,7 @@ fn send(proxy: &TestProxy, bytes: &[u8]) -> Got {
     got(&all)
 }
 
-fn got(all: &[u8]) -> Got {
+pub(crate) fn got(all: &[u8]) -> Got {
     let end = all
         .windows(4)
         .position(|w| w == b"\r\n\r\n")
@@ -218,15 +244,7 @@ fn a_file_of_this_machine_is_sent_whole_with_its_name_and_runs_nothing() {
 
 #[test]
 fn parts_of_a_file_are_sent_and_only_its_beginning_counts() {
-    let feed = FeedServer::start();
-    let dir = tempfile::tempdir().expect("tempdir");
-    let bytes = bytes(200_000);
-    put(
-        &feed,
-        5,
-        "kit",
-        &file(&bytes, "kit.zip", Some(&uploads(dir.path())), &feed),
-    );
+    let (feed, dir, bytes) = with_file("kit", 200_000);
     let proxy = TestProxy::ready(dir.path(), &feed, &[]);
     let tag = format!("\"{}\"", hash(&bytes));
     let part = |more: &str| get(&proxy, "kit", more);
@@ -298,6 +316,49 @@ fn a_file_of_another_machine_is_fetched_once_and_kept() {
     feed.down();
     let proxy = TestProxy::ready(dir.path(), &feed, &[]);
     assert!(get(&proxy, "kit", "").body == bytes);
+}
+
+#[test]
+fn copies_on_their_way_are_few_and_the_other_downloads_go_on_without_one() {
+    const FILES: u64 = 7;
+    let feed = FeedServer::start();
+    let dir = tempfile::tempdir().expect("tempdir");
+    let length = |n: u64| 8_000_000 + n as usize;
+    for n in 0..FILES {
+        let plan = file(&bytes(length(n)), "kit.zip", None, &feed);
+        put(&feed, 5 + n, &format!("kit{n}"), &plan);
+    }
+    let settings = [("SIGNPOST_PROXY_WRITE_SECONDS", "60")];
+    let proxy = TestProxy::ready(dir.path(), &feed, &settings);
+    // Readers that leave the rest lying: what is begun stays begun.
+    let mut held: Vec<_> = (0..FILES)
+        .map(|n| begin(&proxy, &format!("kit{n}"), ""))
+        .collect();
+    assert!(held.iter().all(|(began, _)| *began));
+    let parts = || {
+        let folders = std::fs::read_dir(dir.path().join("data/blobs")).expect("a folder");
+        let files = folders.flat_map(|two| std::fs::read_dir(two.expect("two").path()));
+        let names = files
+            .flatten()
+            .map(|file| file.expect("a file").file_name());
+        names
+            .filter(|name| name.to_string_lossy().ends_with(".part"))
+            .count()
+    };
+    assert_eq!(parts(), 4);
+    // One without a copy is whole all the same.
+    let (_, mut last) = held.pop().expect("the last");
+    let mut all = b"HTTP/1.1 200".to_vec();
+    last.read_to_end(&mut all).expect("read");
+    assert!(got(&all).body == bytes(length(FILES - 1)));
+    // Places are given back.
+    drop(held);
+    eventually("halves are given up", || parts() == 0);
+    let whole = get(&proxy, "kit0", "");
+    assert!(whole.body == bytes(length(0)));
+    let name = hash(&whole.body);
+    let kept = dir.path().join("data/blobs").join(&name[..2]).join(&name);
+    eventually("it is kept", || kept.exists());
 }
 
 #[test]
@@ -434,131 +495,8 @@ fn o_148_a_password_stands_before_the_bytes() {
 }
 
 #[test]
-fn slow_readers_of_files_slow_no_redirect() {
-    const READERS: usize = 100;
-    let feed = FeedServer::start();
-    let dir = tempfile::tempdir().expect("tempdir");
-    let bytes = bytes(8_000_000);
-    put(
-        &feed,
-        5,
-        "big",
-        &file(&bytes, "big.zip", Some(&uploads(dir.path())), &feed),
-    );
-    feed.put("a", "https://dest.test/");
-    let settings = [
-        ("SIGNPOST_PROXY_WORKERS", "1"),
-        ("SIGNPOST_PROXY_WRITE_SECONDS", "60"),
-    ];
-    let proxy = TestProxy::ready(dir.path(), &feed, &settings);
-    let begin = || -> TcpStream {
-        let mut stream = proxy.connect();
-        stream
-            .write_all(request("GET", "big", "").as_bytes())
-            .expect("written");
-        let mut first = [0; 12];
-        stream.read_exact(&mut first).expect("an answer");
-        assert_eq!(&first, b"HTTP/1.1 200");
-        stream
-    };
-    let hanging: Vec<TcpStream> = (0..READERS).map(|_| begin()).collect();
-    // One thread serves, and it has none of them: each redirect comes as if there were nobody else.
-    let slowest = (0..200)
-        .map(|_| {
-            let began = Instant::now();
-            assert_eq!(proxy.follow("a"), "302 https://dest.test/");
-            began.elapsed()
-        })
-        .max();
-    assert!(slowest < Some(Duration::from_secs(1)), "{slowest:?}");
-    // Whoever reads on gets it whole.
-    for mut stream in hanging.into_iter().take(2) {
-        stream.set_read_timeout(Some(DEADLINE)).expect("timeout");
-        let mut all = b"HTTP/1.1 200".to_vec();
-        stream.read_to_end(&mut all).expect("read");
-        assert!(got(&all).body == bytes);
-    }
-}
-
-#[test]
-fn one_address_does_not_take_every_place() {
-    let feed = FeedServer::start();
-    let dir = tempfile::tempdir().expect("tempdir");
-    let bytes = bytes(8_000_000);
-    put(
-        &feed,
-        5,
-        "big",
-        &file(&bytes, "big.zip", Some(&uploads(dir.path())), &feed),
-    );
-    let settings = [
-        ("SIGNPOST_TRUSTED_PROXIES", "127.0.0.1"),
-        ("SIGNPOST_PROXY_WRITE_SECONDS", "60"),
-    ];
-    let proxy = TestProxy::ready(dir.path(), &feed, &settings);
-    let begin = |from: &str| {
-        let mut stream = proxy.connect();
-        let more = format!("X-Forwarded-For: {from}\r\n");
-        stream
-            .write_all(request("GET", "big", &more).as_bytes())
-            .expect("written");
-        let mut first = [0; 12];
-        stream.read_exact(&mut first).expect("an answer");
-        (first == *b"HTTP/1.1 200", stream)
-    };
-    // One household's /64, whatever addresses it gives itself.
-    let held: Vec<_> = (0..100)
-        .map(|n| begin(&format!("2001:db8::{n:x}")))
-        .collect();
-    assert!(held.iter().all(|(began, _)| *began));
-    assert!(!begin("2001:db8::ffff").0);
-    assert!(begin("2001:db8:0:1::1").0);
-    drop(held);
-    eventually("places are given back", || begin("2001:db8::1").0);
-}
-
-#[test]
-fn a_reader_that_takes_nothing_is_cut_off() {
-    let feed = FeedServer::start();
-    let dir = tempfile::tempdir().expect("tempdir");
-    let bytes = bytes(8_000_000);
-    put(
-        &feed,
-        5,
-        "big",
-        &file(&bytes, "big.zip", Some(&uploads(dir.path())), &feed),
-    );
-    let proxy = TestProxy::ready(dir.path(), &feed, &[("SIGNPOST_PROXY_WRITE_SECONDS", "1")]);
-    let mut stream = proxy.connect();
-    stream
-        .write_all(request("GET", "big", "").as_bytes())
-        .expect("written");
-    let began = Instant::now();
-    let mut all = vec![0; 12];
-    stream.read_exact(&mut all).expect("an answer");
-    std::thread::park_timeout(Duration::from_millis(2500));
-    // What is left is what the kernels held: the rest never comes.
-    while let Ok(got @ 1..) = stream.read(&mut [0; 1 << 16]) {
-        all.extend_from_slice(&[0; 1 << 16][..got]);
-    }
-    assert!(all.len() < bytes.len() && began.elapsed() < DEADLINE);
-    // And it holds nobody up at the end.
-    let began = Instant::now();
-    proxy.stop();
-    assert!(began.elapsed() < DEADLINE);
-}
-
-#[test]
 fn a_request_behind_another_on_one_connection_is_answered_in_order() {
-    let feed = FeedServer::start();
-    let dir = tempfile::tempdir().expect("tempdir");
-    let bytes = bytes(10_000);
-    put(
-        &feed,
-        5,
-        "kit",
-        &file(&bytes, "kit.zip", Some(&uploads(dir.path())), &feed),
-    );
+    let (feed, dir, bytes) = with_file("kit", 10_000);
     feed.put("a", "https://dest.test/");
     let proxy = TestProxy::ready(dir.path(), &feed, &[]);
     let both = format!("{}{}", request("GET", "a", ""), request("GET", "kit", ""));

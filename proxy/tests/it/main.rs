@@ -10,5 +10,6 @@ mod feed_server;
 mod files;
 mod harness;
 mod http;
+mod readers;
 mod redirect;
 mod snapshot;

@@ -1,6 +1,8 @@
 //! What the proxy does when everything else is down.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::json;
 
@@ -113,16 +115,16 @@ fn a_port_in_use_is_named_with_its_setting() {
     );
 }
 
-/// `signpost up` on a data folder that `mount` has made, in a mount namespace of its own.
-fn on_mounted(up: &Up, mount: &str) -> std::process::Command {
-    std::fs::create_dir_all(&up.data).unwrap();
+/// A role, or `up`, on a folder (`$0`) that `mount` has made, in a mount namespace of its own.
+pub(crate) fn on_mounted(up: &Up, folder: &Path, mount: &str, role: &str) -> Command {
+    std::fs::create_dir_all(folder).unwrap();
     let plain = up.command();
-    let mut command = std::process::Command::new("unshare");
+    let mut command = Command::new("unshare");
     command
         .args(["-rm", "sh", "-c", &format!("{mount} && exec \"$@\"")])
-        .arg(&up.data)
+        .arg(folder)
         .arg(plain.get_program())
-        .arg("up");
+        .arg(role);
     for (name, value) in plain.get_envs() {
         match value {
             Some(value) => command.env(name, value),
@@ -136,7 +138,7 @@ fn on_mounted(up: &Up, mount: &str) -> std::process::Command {
 fn a_read_only_data_folder_is_named() {
     let up = Up::stopped(&[]);
     let mount = "mount -t tmpfs tmpfs \"$0\" && mount -o remount,ro \"$0\"";
-    let output = on_mounted(&up, mount).output().unwrap();
+    let output = on_mounted(&up, &up.data, mount, "up").output().unwrap();
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
@@ -151,7 +153,10 @@ fn on_a_full_disk_redirects_go_on_and_ready_says_why_clicks_wait() {
     let log = std::fs::File::create(up.data.with_file_name("log")).unwrap();
     // Room for the link database of an empty start (about 1 MiB), not for the 1 MiB that the engine reserves for an insert.
     let mount = "mount -t tmpfs -o size=1792k tmpfs \"$0\"";
-    let mut process = on_mounted(&up, mount).stderr(log).spawn().unwrap();
+    let mut process = on_mounted(&up, &up.data, mount, "up")
+        .stderr(log)
+        .spawn()
+        .unwrap();
     let why = eventually(SETTLE, "/ready names the full disk", || {
         let page = up.try_get(&format!("http://{}/ready", up.admin))?;
         (page.status == 503 && page.body.contains("not enough space")).then_some(page.body)

@@ -69,6 +69,16 @@ pub(crate) fn signpost() -> Command {
     command
 }
 
+/// One role of its own, without `up`. It ends with this.
+pub(crate) struct Role(pub(crate) Child);
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A running `signpost up`.
 pub(crate) struct Up {
     pub(crate) data: PathBuf,
@@ -180,6 +190,15 @@ impl Up {
             .spawn()
             .unwrap();
         self.process = Some(process);
+    }
+
+    /// Waits until the control plane answers calls, started without `up`.
+    #[track_caller]
+    pub(crate) fn wait_api(&self) {
+        let account = format!("http://{}/api/account", self.api);
+        eventually(START, "the control plane answers", || {
+            self.try_get(&account).filter(|page| page.status == 401)
+        });
     }
 
     /// Waits until `/ready` says yes.

@@ -95,6 +95,33 @@ fn a_scanned_code_leads_on_and_counts() {
         "{events:?}"
     );
 
+    // o_73, o_74, o_75: what is said of two scans by a person of whom nothing is known but the browser.
+    let shown = up.api("GET", &format!("/qr/{id}"), None).json();
+    let data = &shown["data"];
+    assert_eq!(
+        (&data["clicks"], &data["uniqueClicks"]),
+        (&json!(2), &json!(1)),
+        "{shown}"
+    );
+    for (top, label) in [
+        ("topCountries", "Unknown"),
+        ("topReferrers", "Direct, email and other"),
+        ("topBrowsers", "Chrome"),
+        ("topOs", "Windows 10"),
+    ] {
+        assert_eq!(data[top], json!({ label: "2" }), "{shown}");
+    }
+    // o_76: one more, who saw it on a network.
+    let facebook = [("referer", "https://www.facebook.com/")];
+    up.visit_as(&slug, "203.0.113.8", CHROME, &facebook);
+    scans(3);
+    let shown = up.api("GET", &format!("/qr/{id}"), None).json();
+    assert_eq!(
+        shown["data"]["socialCount"],
+        json!({"facebook": 1, "twitter": 0, "instagram": 0}),
+        "{shown}"
+    );
+
     // A code that is not tracked: its address shows the image, and nobody is counted.
     let fixed = up
         .api(

@@ -27,6 +27,7 @@ fn visits_become_exact_numbers() {
         "{empty}"
     );
 
+    let began = now();
     // Three people, four visits; a HEAD and a bot that do not count.
     let news = [("referer", "https://news.test/x?y=1")];
     let german = [("accept-language", "de-DE,de;q=0.9,en;q=0.5")];
@@ -47,6 +48,7 @@ fn visits_become_exact_numbers() {
     assert_eq!(up.head("/shop").status, 302);
     assert_eq!(up.visit_as("/shop", "66.249.66.1", BOT, &[]).status, 302);
 
+    let ended = now();
     // o_59: an integer n.
     let data = up.settled(link, 4);
     assert_eq!(data["unique_clicks"], 3);
@@ -128,13 +130,13 @@ fn visits_become_exact_numbers() {
         assert!(events.len() < 10, "pages end");
     }
     assert_eq!(events.len(), 4);
-    // o_66 … o_69: timestamp, geo, UTM, referrer.
-    assert!(
-        events.iter().all(|e| e["timestamp"]
-            .as_str()
-            .is_some_and(|t| t.starts_with(&today))),
-        "{events:?}"
-    );
+    // o_66, o_67, o_68, o_69: the time of the visit, geo, UTM, referrer.
+    let is_then = |event: &Value| {
+        let time = event["timestamp"].as_str().and_then(|t| t.get(..19));
+        let time = time.map(|t| t.replace('T', " "));
+        time.is_some_and(|t| (began.as_str()..=ended.as_str()).contains(&t.as_str()))
+    };
+    assert!(events.iter().all(is_then), "{began} {ended} {events:?}");
     assert_eq!(events.iter().filter(|e| e["country"] == "DE").count(), 2);
     assert_eq!(
         events.iter().filter(|e| e["utm_source"] == "mail").count(),
@@ -172,6 +174,15 @@ fn visits_become_exact_numbers() {
     );
     let list = up.api("GET", "/urls", None).json();
     assert_eq!(list["data"]["urls"][0]["clicks"], 4, "{list}");
+}
+
+/// The time of day, UTC, to the second.
+fn now() -> String {
+    let output = std::process::Command::new("date")
+        .args(["-u", "+%Y-%m-%d %H:%M:%S"])
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 #[test]

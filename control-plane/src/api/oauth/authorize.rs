@@ -1,7 +1,9 @@
 //! `/oauth/authorize`: an app sends a browser here; the user signs in, reads what the app asks for, and says yes or no.
 //!
 //! Until the client and its redirect URI are known to be right, every error is a page of ours: nothing of the request says
-//! where a browser may be sent. After that errors go to the redirect URI, with `state`, as RFC 6749 §4.1.2.1 has it.
+//! where a browser may be sent. After that errors go to the redirect URI, with `state`, as RFC 6749 §4.1.2.1 has it, once
+//! somebody is signed in: before, whoever registers an app could lead strangers through us to a place of his own, by a
+//! request that is wrong on purpose (RFC 9700 §4.11.2).
 
 use std::sync::Arc;
 
@@ -52,12 +54,12 @@ pub(super) async fn ask(
         Ok(asked) => asked,
         Err(text) => return Ok(refuse(browser, &text)),
     };
-    match wanted(&asked.client, &fields) {
-        Err(error) => Ok(answer_error(browser, &asked, &error)),
-        Ok(wanted) => match browser.signed_in(&app).await? {
-            None => sign_in::form(browser, StatusCode::OK, &fields.to_query(), ""),
-            Some(user) => consent(&app, browser, &user, &asked, &wanted, &fields).await,
-        },
+    let user = browser.signed_in(&app).await?;
+    match (wanted(&asked.client, &fields), user) {
+        (Err(error), None) => Ok(refuse(browser, &format!("The request is wrong: {error}."))),
+        (Err(error), Some(_)) => Ok(answer_error(browser, &asked, &error)),
+        (Ok(_), None) => sign_in::form(browser, StatusCode::OK, &fields.to_query(), ""),
+        (Ok(wanted), Some(user)) => consent(&app, browser, &user, &asked, &wanted, &fields).await,
     }
 }
 
@@ -76,12 +78,12 @@ pub(super) async fn decide(
         Ok(asked) => asked,
         Err(text) => return Ok(refuse(browser, &text)),
     };
+    let Some(user) = browser.signed_in(&app).await? else {
+        return sign_in::form(browser, StatusCode::OK, &fields.to_query(), "");
+    };
     let wanted = match wanted(&asked.client, &fields) {
         Ok(wanted) => wanted,
         Err(error) => return Ok(answer_error(browser, &asked, &error)),
-    };
-    let Some(user) = browser.signed_in(&app).await? else {
-        return sign_in::form(browser, StatusCode::OK, &fields.to_query(), "");
     };
     if form.text("decision") != "allow" {
         return Ok(answer_error(browser, &asked, &OAuthError::AccessDenied));

@@ -46,7 +46,7 @@ pub(super) fn page(
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{}'; form-action 'self' {}; frame-ancestors 'none'; base-uri 'none'",
         *STYLE_HASH,
-        form_target.unwrap_or_default()
+        form_target.map(form_source).unwrap_or_default()
     );
     let mut response = (status, Html(html.into_string())).into_response();
     let headers = response.headers_mut();
@@ -67,6 +67,14 @@ pub(super) fn page(
     response
 }
 
+/// An origin as a policy can name it. Its grammar has no IPv6 addresses: of those the scheme and any host.
+fn form_source(origin: &str) -> String {
+    match origin.split_once("//[") {
+        Some((scheme, _)) => scheme.to_owned(),
+        None => origin.to_owned(),
+    }
+}
+
 /// A paragraph that says what went wrong, read out at once; nothing of an empty text.
 pub(super) fn alert(text: &str) -> Markup {
     html! { @if !text.is_empty() { p.error role="alert" { (text) } } }
@@ -81,6 +89,17 @@ pub(super) fn in_path(before: &str, token: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_policy_names_what_its_grammar_can() {
+        assert_eq!(form_source("http://[::1]:8080"), "http:");
+        assert_eq!(form_source("https://a.test:8443"), "https://a.test:8443");
+        assert_eq!(
+            form_source("http://127.0.0.1:8080"),
+            "http://127.0.0.1:8080"
+        );
+        assert_eq!(form_source("com.a:"), "com.a:");
+    }
 
     #[test]
     fn texts_cannot_leave_their_place() {

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::link_request::text;
 use super::reply::{Failure, MessageReply, Reply};
-use super::request::{Object, read};
+use super::request::{Object, filled, read};
 use crate::app::App;
 use crate::domain::{date, user};
 use crate::error::ApiError;
@@ -101,12 +101,7 @@ pub(super) async fn update(
     Object(body): Object,
 ) -> Reply<MessageReply> {
     let body: AccountRequest = read(&body)?;
-    let email = body
-        .email
-        .as_deref()
-        .map(str::trim)
-        .filter(|e| !e.is_empty());
-    let email = email.map(user::email).transpose()?;
+    let email = filled(body.email.as_deref()).map(user::email).transpose()?;
     let hash = match body.password.filter(|p| !p.is_empty()) {
         None => None,
         Some(secret) => Some(app.passwords.hash("password", secret).await?),

@@ -7,11 +7,12 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use serde::Serialize;
+use tokio::sync::SemaphorePermit;
 use utoipa::ToSchema;
 
 use super::links::{UNAVAILABLE, totals};
 use super::reply::{Failure, MessageReply, Paging, Reply};
-use super::request::{Id, Query};
+use super::request::{Id, Query, awaits_a_word};
 use crate::app::App;
 use crate::domain::date;
 use crate::domain::file::FileName;
@@ -189,9 +190,12 @@ pub(super) async fn upload_raw(
         Ok(begun) => begun,
         Err(failure) => return Err(refused(request, failure)),
     };
-    let _turn = files::turn(&app).await?;
-    let awaits = request::awaits_a_word(&request);
-    let mut body = room.raw(request.into_body())?;
+    let _turn = match turn(&app, room.fits_raw(request.body())).await {
+        Ok(turn) => turn,
+        Err(error) => return Err(refused(request, error.into())),
+    };
+    let awaits = awaits_a_word(&request);
+    let mut body = room.raw(request.into_body());
     let object = match files::receive(&app, Source::Raw(&mut body), &room).await {
         Ok(object) => object,
         Err(error) => {
@@ -304,9 +308,12 @@ async fn received(app: &App, request: Request, room: &Room) -> Result<Received, 
         let error = ApiError::field("body", "must be multipart/form-data with a part 'file'");
         return Err(refused(request, error.into()));
     };
-    let _turn = files::turn(app).await?;
-    let awaits = request::awaits_a_word(&request);
-    let mut form = room.form(request.into_body(), &boundary)?;
+    let _turn = match turn(app, room.fits_form(request.body())).await {
+        Ok(turn) => turn,
+        Err(error) => return Err(refused(request, error.into())),
+    };
+    let awaits = awaits_a_word(&request);
+    let mut form = room.form(request.into_body(), &boundary);
     let received = request::receive(app, &mut form, room).await;
     if received.is_err() && !awaits {
         files::linger(form.into_body());
@@ -314,9 +321,15 @@ async fn received(app: &App, request: Request, room: &Room) -> Result<Received, 
     Ok(received?)
 }
 
+/// A turn at uploading for a body that fits.
+async fn turn(app: &App, fits: Result<(), ApiError>) -> Result<SemaphorePermit<'_>, ApiError> {
+    fits?;
+    files::turn(app).await
+}
+
 /// A call that is refused before its body is read.
 fn refused(request: Request, failure: Failure) -> Failure {
-    if !request::awaits_a_word(&request) {
+    if !awaits_a_word(&request) {
         files::linger(request.into_body());
     }
     failure

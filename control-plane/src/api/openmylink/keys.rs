@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::link_request::text;
 use super::reply::{MessageReply, Paging, Reply};
-use super::request::{Id, Object, Query, read};
+use super::request::{Id, Object, Query, filled, read, texts};
 use crate::app::App;
 use crate::domain::date::{self, When};
 use crate::domain::field;
@@ -69,9 +68,8 @@ pub(super) struct KeyRequest {
     name: Option<String>,
     /// Some of `read`, `write`, `keys`, `admin`, a list or one text with commas; those of the calling key without `admin`
     /// when absent.
-    #[serde(deserialize_with = "scope_list")]
     #[schema(value_type = Option<Vec<String>>)]
-    scopes: Option<Vec<String>>,
+    scopes: Value,
     /// When it stops working.
     #[serde(deserialize_with = "text")]
     expires_at: Option<String>,
@@ -124,7 +122,7 @@ pub(super) async fn create(
 ) -> Reply<NewKeyReply> {
     let body: KeyRequest = read(&body)?;
     let name = field::line("name", body.name.as_deref().unwrap_or_default(), MAX_NAME)?;
-    let scopes = match &body.scopes {
+    let scopes = match texts("scopes", &body.scopes, ',')? {
         Some(names) => Scopes::parse(names.iter().map(String::as_str))?,
         None => Scopes::usual().within(&caller.key.scopes),
     };
@@ -132,12 +130,7 @@ pub(super) async fn create(
     if !caller.key.scopes.cover(&scopes) {
         return Err(ApiError::Escalation.into());
     }
-    let expires_at = match body
-        .expires_at
-        .as_deref()
-        .map(str::trim)
-        .filter(|t| !t.is_empty())
-    {
+    let expires_at = match filled(body.expires_at.as_deref()) {
         None => None,
         Some(text) => Some(When::parse("expires_at", text)?.end_ms()),
     };
@@ -174,6 +167,10 @@ pub(super) async fn rotate(
         let problem = "is the key of another member: delete it, and let the member make another";
         return Err(ApiError::field("id", problem).into());
     }
+    // One with more rights would hand them over.
+    if !caller.holds(&row.scopes) {
+        return Err(ApiError::Escalation.into());
+    }
     let key = NewKey::random().map_err(anyhow::Error::new)?;
     if !keys::rotate(&app.store, caller.workspace(), row.id, &key).await? {
         return Err(ApiError::not_found("key", row.id).into());
@@ -185,7 +182,7 @@ pub(super) async fn rotate(
     }))
 }
 
-/// Revokes a key at once.
+/// Revokes a key at once, whatever its rights: nobody gets them by that.
 #[utoipa::path(delete, path = "/api/key/{id}/delete", tag = "Keys", params(("id" = i64, Path)), responses((status = 200, body = MessageReply)))]
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
@@ -206,17 +203,13 @@ pub(super) async fn delete(
     Ok(MessageReply::new("API key has been deleted successfully."))
 }
 
-/// The key of this id, if the caller may replace or revoke it: one with more rights would hand them over.
+/// The key of this id, if it is one that the caller sees.
 async fn owned(app: &App, caller: &Caller, id: &Id) -> Result<KeyRow, ApiError> {
     let id = id.of("key")?;
-    let row = keys::get(&app.store, caller.workspace(), id, app.clock.now_ms())
+    keys::get(&app.store, caller.workspace(), id, app.clock.now_ms())
         .await?
         .filter(|row| own(caller).is_none_or(|user| user == row.user_id))
-        .ok_or_else(|| ApiError::not_found("key", id))?;
-    if !caller.key.scopes.cover(&row.scopes) {
-        return Err(ApiError::Escalation);
-    }
-    Ok(row)
+        .ok_or_else(|| ApiError::not_found("key", id))
 }
 
 /// Whose keys the caller sees: `None` is everybody's.
@@ -225,12 +218,7 @@ fn own(caller: &Caller) -> Option<i64> {
 }
 
 fn rate(body: &KeyRequest, caller: &Caller) -> Result<Option<i64>, ApiError> {
-    let Some(text) = body
-        .rate
-        .as_deref()
-        .map(str::trim)
-        .filter(|t| !t.is_empty())
-    else {
+    let Some(text) = filled(body.rate.as_deref()) else {
         return Ok(None);
     };
     let rate = text
@@ -260,21 +248,5 @@ fn item(row: KeyRow) -> KeyItem {
         rate: row.rate_per_minute.unwrap_or(row.plan_rate),
         expires_at: row.expires_at.map(date::format),
         date: date::format(row.created_at),
-    }
-}
-
-fn scope_list<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Vec<String>>, D::Error> {
-    let wrong = || D::Error::custom("must be a list of read, write, keys and admin");
-    match Value::deserialize(value)? {
-        Value::Null => Ok(None),
-        Value::String(text) if text.trim().is_empty() => Ok(None),
-        Value::String(text) => Ok(Some(text.split(',').map(str::to_owned).collect())),
-        Value::Array(items) if items.is_empty() => Ok(None),
-        Value::Array(items) => items
-            .into_iter()
-            .map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong))
-            .collect::<Result<_, _>>()
-            .map(Some),
-        _ => Err(wrong()),
     }
 }

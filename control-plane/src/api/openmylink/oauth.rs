@@ -11,8 +11,7 @@ use utoipa::ToSchema;
 
 use super::link_request::{text, yes_no};
 use super::reply::{MessageReply, Paging, Reply};
-use super::request::{Id, Object, Query, read};
-use super::users::filled;
+use super::request::{Id, Object, Query, filled, read, texts};
 use crate::app::App;
 use crate::domain::date;
 use crate::domain::field;
@@ -263,24 +262,4 @@ pub(super) async fn disallow(
         return Err(ApiError::not_found("app", id).into());
     }
     Ok(MessageReply::new("App has been removed successfully."))
-}
-
-/// A list of texts, or one text that `between` separates; `None`: absent or empty.
-fn texts(field: &str, value: &Value, between: char) -> Result<Option<Vec<String>>, ApiError> {
-    let wrong = || ApiError::field(field, "must be a list of texts");
-    let list: Vec<String> = match value {
-        Value::Null => return Ok(None),
-        Value::String(text) => text
-            .split(between)
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-            .map(str::to_owned)
-            .collect(),
-        Value::Array(items) => items
-            .iter()
-            .map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong))
-            .collect::<Result<_, _>>()?,
-        _ => return Err(wrong()),
-    };
-    Ok(Some(list).filter(|list| !list.is_empty()))
 }

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::link_request::text;
 use super::pixels::{IdReply, needed};
 use super::reply::{MessageReply, Paging, Reply};
-use super::request::{Id, Object, Query, read};
+use super::request::{Id, Object, Query, filled, read};
 use crate::app::App;
 use crate::destinations;
 use crate::domain::date;
@@ -99,11 +99,7 @@ pub(super) struct OverlayRequest {
 impl OverlayRequest {
     /// The type, if it is given, and the rest.
     fn parts(self) -> Result<(Option<Kind>, Edit), ApiError> {
-        let kind = self
-            .kind
-            .as_deref()
-            .map(str::trim)
-            .filter(|k| !k.is_empty());
+        let kind = filled(self.kind.as_deref());
         let kind = kind.map(|kind| Kind::parse("type", kind)).transpose()?;
         let edit = Edit {
             name: self.name,

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::link_request::text;
 use super::reply::{MessageReply, Paging, Reply};
-use super::request::{Id, Object, Query, read};
+use super::request::{Id, Object, Query, filled, read};
 use crate::app::App;
 use crate::domain::date;
 use crate::domain::field::FieldError;
@@ -133,11 +133,7 @@ pub(super) async fn update(
     caller.need(Scope::Write)?;
     let place = (caller.workspace(), id.of("pixel")?);
     let body: PixelRequest = read(&body)?;
-    let kind = body
-        .kind
-        .as_deref()
-        .map(str::trim)
-        .filter(|k| !k.is_empty());
+    let kind = filled(body.kind.as_deref());
     let vendor = kind.map(|kind| Vendor::parse("type", kind)).transpose()?;
     let name = match body.name.as_deref().map(str::trim) {
         None | Some("") => None,

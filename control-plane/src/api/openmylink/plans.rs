@@ -10,8 +10,7 @@ use utoipa::ToSchema;
 
 use super::link_request::{text, yes_no};
 use super::reply::{MessageReply, Reply};
-use super::request::{Id, Object, read};
-use super::users::filled;
+use super::request::{Id, Object, filled, read};
 use crate::app::App;
 use crate::domain::date::When;
 use crate::domain::field;
@@ -75,8 +74,8 @@ pub(super) struct PlanLimits {
     features: Vec<&'static str>,
 }
 
-/// `POST /plan/add` and `PUT /plan/:planid/update`: what is absent stays; of a new plan it is without limit, and everything
-/// is included. `null` takes a limit or price away.
+/// `POST /plan/add` and `PUT /plan/:planid/update`: what is absent stays; of a new plan the rate is 30 calls a minute, the
+/// rest is without limit, and everything is included. `null` takes a limit or price away.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub(super) struct PlanRequest {
@@ -85,7 +84,7 @@ pub(super) struct PlanRequest {
     /// Whether it counts as free in lists of users.
     #[serde(deserialize_with = "yes_no")]
     free: Option<bool>,
-    /// API calls a minute; 0: no limit.
+    /// API calls a minute; 0: no limit; 30 of a new plan that says nothing.
     #[serde(deserialize_with = "text")]
     rate: Option<String>,
     #[serde(deserialize_with = "text")]

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::account::avatar_url;
 use super::link_request::text;
 use super::reply::{MessageReply, Reply};
-use super::request::{Id, Object, Query, read};
+use super::request::{Id, Object, Query, filled, read};
 use crate::app::App;
 use crate::domain::date::{self, When};
 use crate::domain::key::NewKey;
@@ -282,11 +282,6 @@ impl From<UserError> for ApiError {
             UserError::Failed(error) => Self::Internal(error),
         }
     }
-}
-
-/// A value that says something.
-pub(super) fn filled(value: Option<&str>) -> Option<&str> {
-    value.map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// A plan's id as text.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use crate::domain::bio::blocks::contact::Vcard;
 use crate::domain::bio::blocks::times::Event;
 use crate::domain::bio::value::Line;
-use crate::domain::date;
+use crate::domain::date::{self, DAY_MS};
 
 /// Longest line in bytes, without its end: RFC 5545 3.1 and RFC 6350 3.2.
 const MAX_LINE: usize = 75;
@@ -87,8 +87,6 @@ fn property_of_day(put: &mut impl FnMut(&str, &str), name: &str, stamp: &str) {
     put(&format!("{name};VALUE=DATE"), day);
 }
 
-const DAY_MS: i64 = 86_400_000;
-
 /// `20300601T190000Z`
 fn stamp(ms: i64) -> String {
     let digits: String = date::format(ms)
@@ -154,5 +152,13 @@ mod tests {
         assert_eq!(file.matches("\r\nEND:VEVENT").count(), 1);
         let day: Event = read(json!({"title": "x", "starts_at": "2030-06-01"}));
         assert!(event(7, &day).contains("DTSTART;VALUE=DATE:20300601\r\n"));
+        // The last day is part of it: its end is the day after, also at the end of a month.
+        let days: Event =
+            read(json!({"title": "x", "starts_at": "2030-06-29", "ends_at": "2030-06-30"}));
+        let file = event(7, &days);
+        assert!(
+            file.contains("DTSTART;VALUE=DATE:20300629\r\nDTEND;VALUE=DATE:20300701\r\n"),
+            "{file}"
+        );
     }
 }

@@ -10,25 +10,25 @@ use serde_json::{Value, json};
 use super::{Ids, MARK};
 
 /// A call.
-pub(super) struct Call {
+pub(crate) struct Call {
     /// Method and path as the document has them.
-    pub(super) route: &'static str,
+    pub(crate) route: &'static str,
     /// Path and query as they are called.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// Nothing, JSON, or a text that is sent as it is.
-    pub(super) body: Value,
+    pub(crate) body: Value,
     /// Whether it names something of the victim.
-    pub(super) names: bool,
+    pub(crate) names: bool,
 }
 
 impl Call {
-    pub(super) fn method(&self) -> http::Method {
+    pub(crate) fn method(&self) -> http::Method {
         let (method, _) = self.route.split_once(' ').expect("a method");
         method.parse().expect("a method")
     }
 
     /// The path as it is registered.
-    pub(super) fn template(&self) -> &'static str {
+    pub(crate) fn template(&self) -> &'static str {
         self.route.split_once(' ').expect("a path").1
     }
 }
@@ -68,7 +68,7 @@ fn own(route: &'static str, query: &str, body: Value) -> Call {
 }
 
 /// All calls, in an order in which the victim's own people can make them. Routes that end with `delete` come last anyway.
-pub(super) fn calls(ids: &Ids) -> Vec<Call> {
+pub(crate) fn calls(ids: &Ids) -> Vec<Call> {
     let mut all = account(ids);
     all.extend(links(ids));
     all.extend(files(ids));

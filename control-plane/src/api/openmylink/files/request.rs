@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use axum::extract::Request;
-use http::header::EXPECT;
 use utoipa::ToSchema;
 
 use crate::app::App;
@@ -68,11 +66,6 @@ pub(super) struct Received {
     pub(super) fields: HashMap<String, String>,
     /// The file, stored.
     pub(super) file: Option<(FileName, Object)>,
-}
-
-/// Whether the sender waits for a word before it sends its body: then nothing is on its way that would have to be read.
-pub(super) fn awaits_a_word(request: &Request) -> bool {
-    request.headers().contains_key(EXPECT)
 }
 
 /// What a caller wants. An empty field clears what it stands for, but for the alias and the domain, which it leaves.

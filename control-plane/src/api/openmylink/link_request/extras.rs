@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::LinkRequest;
 use super::value::{self, first, is_blank, list, pairs, text};
+use crate::api::openmylink::request::filled;
 use crate::domain::app_link;
 use crate::domain::date::When;
 use crate::domain::destination::Destination;
@@ -26,12 +27,7 @@ const MAX_CLICKS: u64 = 1_000_000_000_000;
 pub(super) fn read(body: &LinkRequest) -> Result<ExtrasEdit, FieldError> {
     let mut urls = Urls::default();
     let mut edit = ExtrasEdit::default();
-    if let Some(kind) = body
-        .kind
-        .as_deref()
-        .map(str::trim)
-        .filter(|k| !k.is_empty())
-    {
+    if let Some(kind) = filled(body.kind.as_deref()) {
         edit.surface = Some(Surface::parse("type", kind)?);
     }
     if let Some((name, value)) = first(&[("pixels", &body.pixels), ("pixel_ids", &body.pixel_ids)])

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::api::openmylink::link_request::text;
-use crate::api::openmylink::request::read;
+use crate::api::openmylink::request::{filled, read};
 use crate::domain::color::Color;
 use crate::domain::field::FieldError;
 use crate::domain::qr::style::{Correction, Format};
@@ -69,7 +69,8 @@ pub(crate) struct QrRequest {
 /// The first field that breaks a rule.
 pub(super) fn new(map: &Map<String, Value>) -> Result<New, FieldError> {
     let body: QrRequest = read(map)?;
-    let kind = given(&body.kind).ok_or_else(|| FieldError::new("type", "is required"))?;
+    let kind =
+        filled(body.kind.as_deref()).ok_or_else(|| FieldError::new("type", "is required"))?;
     let kind = Kind::parse("type", kind)?;
     let (field, content) = content_of(&body, kind)?.ok_or_else(|| required(kind))?;
     let mut look = look(&body)?;
@@ -89,7 +90,7 @@ pub(super) fn new(map: &Map<String, Value>) -> Result<New, FieldError> {
 /// The first field that breaks a rule.
 pub(super) fn change(map: &Map<String, Value>, code: &QrCode) -> Result<Change, FieldError> {
     let body: QrRequest = read(map)?;
-    if given(&body.kind).is_some_and(|kind| kind != code.kind.name()) {
+    if filled(body.kind.as_deref()).is_some_and(|kind| kind != code.kind.name()) {
         let name = code.kind.name();
         return Err(FieldError::new(
             "type",
@@ -136,12 +137,12 @@ fn content_of(body: &QrRequest, kind: Kind) -> Result<Option<(&'static str, Cont
 
 fn look(body: &QrRequest) -> Result<Look, FieldError> {
     let number = |field: &str, text: &Option<String>| {
-        let number = given(text).map(|text| text.trim().parse::<u32>());
+        let number = filled(text.as_deref()).map(|text| text.trim().parse::<u32>());
         let number = number.transpose();
         number.map_err(|_| FieldError::new(field, "must be a whole number"))
     };
     let color = |field: &str, text: &Option<String>| {
-        given(text)
+        filled(text.as_deref())
             .map(|text| Color::parse(field, text))
             .transpose()
     };
@@ -150,10 +151,10 @@ fn look(body: &QrRequest) -> Result<Look, FieldError> {
         margin: number("margin", &body.margin)?,
         foreground: color("foreground", &body.foreground)?,
         background: color("background", &body.background)?,
-        correction: given(&body.error_correction)
+        correction: filled(body.error_correction.as_deref())
             .map(|text| Correction::parse("error_correction", text))
             .transpose()?,
-        format: given(&body.format)
+        format: filled(body.format.as_deref())
             .map(|text| Format::parse("format", text))
             .transpose()?,
         logo: body
@@ -161,11 +162,4 @@ fn look(body: &QrRequest) -> Result<Look, FieldError> {
             .as_deref()
             .map(|url| Some(url.trim().to_owned()).filter(|url| !url.is_empty())),
     })
-}
-
-/// The text, unless it is absent or blank.
-fn given(text: &Option<String>) -> Option<&str> {
-    text.as_deref()
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
 }

@@ -140,3 +140,20 @@ pub(super) fn hour(text: &str) -> Result<String, String> {
         _ => Err("must be a time of day as HH:MM".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_ends_at_24_00_and_not_a_minute_later() {
+        for good in ["00:00", "09:30", "23:59", "24:00"] {
+            assert_eq!(hour(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "24:01", "24:59", "25:00", "9:30", "09:60", "0930", "", "+9:30",
+        ] {
+            assert!(hour(bad).is_err(), "{bad}");
+        }
+    }
+}
