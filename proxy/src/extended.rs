@@ -257,9 +257,12 @@ impl<'a> Walk<'_, 'a> {
             ..visit
         };
         let counts = reply.counts;
+        let next_counts = self.counted(granted, &next, &next_view);
         let visits = [
-            (counts && self.counted(granted, &next, &next_view)).then_some(visit),
-            (counts && self.counted(granted, &entry, &view)).then_some(hop),
+            (counts && next_counts).then_some(visit),
+            // A form that opened the second link came by the first one, too.
+            (counts && !view.uncounted && (next_counts || self.counted(granted, &entry, &view)))
+                .then_some(hop),
         ];
         Ok((reply, visits))
     }
