@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::domain::destination::OwnAddress;
+use crate::domain::uuids::Uuids;
 use crate::fetch::Fetcher;
 use crate::looks::{self, Looks};
 use crate::ownership::{self, Ownership};
@@ -30,7 +31,9 @@ use crate::stats::Stats;
 use crate::storage::Storage;
 use crate::store::domains::Domain;
 use crate::store::guard::Guard;
-use crate::store::{Engine, Store, blobs, bootstrap, keys, oauth, pages, quarantine, salts};
+use crate::store::{
+    Engine, Store, blobs, bootstrap, id_key, keys, links, oauth, pages, quarantine, salts,
+};
 use crate::usage::Usage;
 use crate::{blocklist, metrics, router, server};
 
@@ -51,6 +54,12 @@ const DRAWING: usize = 4;
 
 /// Uploads at the same time: each may hold a part of 8 MiB on its way into a bucket.
 const UPLOADS: usize = 32;
+
+/// Time between looks whether a link's last instant has come. It is not there from that instant on, whatever the look says.
+const DELETE_EVERY: Duration = Duration::from_secs(1);
+
+/// Links that one look deletes.
+const DELETED_AT_ONCE: i64 = 100;
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 24 * 3_600_000;
@@ -88,6 +97,8 @@ pub struct App {
     pub(crate) dialects: Dialects,
     /// Forms a minute, by visitor.
     pub(crate) visitors: RateLimiter,
+    /// Ids as UUIDs.
+    pub(crate) uuids: Uuids,
     /// Proofs of domains.
     pub(crate) ownership: Ownership,
     /// Wrong passwords.
@@ -182,6 +193,7 @@ pub async fn start(
         uploads: Semaphore::new(UPLOADS),
         dialects: Dialects::default(),
         visitors: RateLimiter::default(),
+        uuids: id_key::of_installation(&store).await?,
         ownership: Ownership::new(config.txt.clone()),
         attempts: Attempts::default(),
         passwords: Passwords::default(),
@@ -203,6 +215,7 @@ pub async fn start(
         tokio::spawn(until(shutdown.clone(), rotate_salts(app.clone()))),
         tokio::spawn(until(shutdown.clone(), probe(app.clone(), health))),
         tokio::spawn(until(shutdown.clone(), sweep(app.clone()))),
+        tokio::spawn(until(shutdown.clone(), delete_due(app.clone()))),
         tokio::spawn(until(shutdown.clone(), blocklist::keep(app.clone()))),
         tokio::spawn(until(
             shutdown.clone(),
@@ -289,6 +302,23 @@ async fn sweep(app: Arc<App>) {
                 Ok(_) => {}
                 Err(error) => {
                     tracing::error!(%error, "cannot sweep, trying again");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Deletes links whose last instant has come.
+async fn delete_due(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(DELETE_EVERY).await;
+        loop {
+            match links::delete_due(&app.store, DELETED_AT_ONCE, app.clock.now_ms()).await {
+                Ok(0) => break,
+                Ok(deleted) => metrics::swept("link", deleted),
+                Err(error) => {
+                    tracing::error!(%error, "cannot delete links whose time is over, trying again");
                     break;
                 }
             }

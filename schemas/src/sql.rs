@@ -61,6 +61,11 @@ pub const SQLITE: &[Migration] = &[
         name: "qr_limit",
         sql: include_str!("../sql/sqlite/0011_qr_limit.sql"),
     },
+    Migration {
+        number: 20,
+        name: "urlr",
+        sql: include_str!("../sql/sqlite/0020_urlr.sql"),
+    },
 ];
 
 /// Migrations of PostgreSQL, in order.
@@ -119,6 +124,11 @@ pub const POSTGRES: &[Migration] = &[
         number: 11,
         name: "qr_limit",
         sql: include_str!("../sql/postgres/0011_qr_limit.sql"),
+    },
+    Migration {
+        number: 20,
+        name: "urlr",
+        sql: include_str!("../sql/postgres/0020_urlr.sql"),
     },
 ];
 

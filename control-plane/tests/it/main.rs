@@ -41,4 +41,5 @@ mod start;
 mod stats;
 mod storage;
 mod surfaces;
+mod urlr;
 mod users;

@@ -9,6 +9,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::problem::{self, Problem};
+use super::{domains, folders, links, qrcodes, statistics, tags, workspaces};
 use crate::api::openapi::{self, Refusals};
 
 /// How this dialect refuses.
@@ -25,7 +26,25 @@ const REFUSALS: Refusals = Refusals {
         title = "Signpost: URLR API",
         description = "Short links, QR codes, statistics, workspaces, folders and domains. Errors are problems of RFC 9457."
     ),
-    paths(),
+    paths(
+        links::show,
+        links::list,
+        links::create,
+        links::edit,
+        links::delete,
+        qrcodes::create,
+        statistics::show,
+        workspaces::show,
+        workspaces::list,
+        folders::show,
+        folders::list,
+        folders::create,
+        domains::show,
+        domains::list,
+        domains::create,
+        tags::list,
+        tags::create,
+    ),
     components(schemas(Problem)),
     security(("key" = [])),
     modifiers(&Key)

@@ -45,20 +45,28 @@ struct WrongField {
     detail: String,
 }
 
+/// Something of that name is there already. Only this dialect tells it from other wrong fields.
+pub(super) fn conflict(field: &str, detail: String) -> Response {
+    answer(StatusCode::CONFLICT, detail, Some(field))
+}
+
 /// An error in this dialect's form.
 pub(super) fn render(error: &ApiError) -> Response {
-    let status = status(error);
     let detail = match error {
         ApiError::Key(KeyRefusal::Missing) => {
             "an API key is needed: send it as 'X-API-KEY: KEY'".to_owned()
         }
         _ => error.public_message(),
     };
+    answer(status(error), detail, field(error))
+}
+
+fn answer(status: StatusCode, detail: String, field: Option<&str>) -> Response {
     let problem = Problem {
         kind: "about:blank",
         title: title(status),
         status: status.as_u16(),
-        errors: field(error)
+        errors: field
             .map(|name| WrongField {
                 pointer: pointer(name),
                 detail: detail.clone(),
