@@ -193,6 +193,25 @@ fn links() -> Vec<(&'static str, Plan)> {
                 ..code("plain")
             },
         ),
+        (
+            "doomed",
+            Plan {
+                deletes_at_ms: Some(NOW),
+                password: Some(Password {
+                    version: 1,
+                    phc: "$argon2id$".to_owned(),
+                }),
+                ..Plan::default()
+            },
+        ),
+        (
+            "ending",
+            Plan {
+                deletes_at_ms: Some(NOW + 1),
+                ..Plan::default()
+            },
+        ),
+        ("r/doomed", of(picks(&["doomed"]))),
     ]
 }
 
@@ -594,6 +613,16 @@ fn a_mark_makes_a_visit_a_scan_of_its_code_and_goes_no_further() {
     );
     check_waits("POST /locked?qr=0000cccc", "Password");
     check("GET /locked?qr=0000cccc", "200 <form method=\"post\">…", "");
+}
+
+#[test]
+fn a_link_is_not_there_from_its_last_instant_on() {
+    for method in ["GET", "HEAD", "POST"] {
+        check(&format!("{method} /doomed"), "404 no such link…", "");
+    }
+    let ending = "308 https://dest.test/ending?own=1";
+    check("GET /ending", ending, "ending redirect 308 0/0");
+    check("GET /r/doomed", "404 not active…", "");
 }
 
 #[test]

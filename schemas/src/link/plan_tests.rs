@@ -227,7 +227,8 @@ fn an_empty_plan_is_no_bytes() {
 #[test]
 fn hostile_plans_are_refused() {
     for (bytes, why) in [
-        (&b"\x0b\x00"[..], EntryError::Unknown(11)),
+        (&b"\x0c\x00"[..], EntryError::Unknown(12)),
+        (b"\x0b\x00", EntryError::Short),
         (b"\x00\x00", EntryError::Order(0)),
         (b"\x07\x01\x08", EntryError::Unknown(8)),
         (b"\x07\x01\x01\x07\x01\x01", EntryError::Order(7)),

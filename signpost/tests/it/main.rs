@@ -21,3 +21,4 @@ mod rows;
 mod safety;
 mod settings;
 mod stats;
+mod urlr;

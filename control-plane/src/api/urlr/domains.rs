@@ -99,6 +99,10 @@ pub(super) async fn create(
         root: request.root_url,
         not_found: None,
     };
+    // This dialect knows no schemes: the domain has that of the default one.
+    let scheme = app.default_domain.base_url.split_once("://");
+    let (scheme, _) = scheme.unwrap_or(("https", ""));
+    let name = format!("{scheme}://{}", name.trim());
     match domains::add_new(&app, caller.workspace(), &name, &redirects).await {
         Ok(New::Added(domain)) => {
             let domain = Json(shown(&app, *domain));
