@@ -15,11 +15,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::dialect::Dialects;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::domain::date::DAY_MS;
 use crate::domain::destination::OwnAddress;
+use crate::domain::uuids::Uuids;
 use crate::fetch::Fetcher;
 use crate::looks::{self, Looks};
 use crate::ownership::{self, Ownership};
@@ -30,7 +32,9 @@ use crate::stats::Stats;
 use crate::storage::Storage;
 use crate::store::domains::Domain;
 use crate::store::guard::Guard;
-use crate::store::{Engine, Store, blobs, bootstrap, keys, oauth, pages, quarantine, salts};
+use crate::store::{
+    Engine, Store, blobs, bootstrap, id_key, keys, links, oauth, pages, quarantine, salts,
+};
 use crate::usage::Usage;
 use crate::{blocklist, metrics, router, server};
 
@@ -51,6 +55,12 @@ const DRAWING: usize = 4;
 
 /// Uploads at the same time: each may hold a part of 8 MiB on its way into a bucket.
 const UPLOADS: usize = 32;
+
+/// Time between looks whether a link's last instant has come. It is not there from that instant on, whatever the look says.
+const DELETE_EVERY: Duration = Duration::from_secs(1);
+
+/// Links that one look deletes.
+const DELETED_AT_ONCE: i64 = 100;
 
 /// What handlers share.
 #[derive(Debug)]
@@ -81,10 +91,12 @@ pub struct App {
     pub(crate) storage: Storage,
     /// Turns at uploading.
     pub(crate) uploads: Semaphore,
-    /// Calls a minute.
-    pub(crate) limiter: RateLimiter,
+    /// How each dialect is called, and how often it was.
+    pub(crate) dialects: Dialects,
     /// Forms a minute, by visitor.
     pub(crate) visitors: RateLimiter,
+    /// Ids as UUIDs.
+    pub(crate) uuids: Uuids,
     /// Proofs of domains.
     pub(crate) ownership: Ownership,
     /// Wrong passwords.
@@ -177,8 +189,9 @@ pub async fn start(
         drawing: Semaphore::new(DRAWING),
         storage: Storage::open(&config.files.place, store.clone(), clock.clone())?,
         uploads: Semaphore::new(UPLOADS),
-        limiter: RateLimiter::default(),
+        dialects: Dialects::default(),
         visitors: RateLimiter::default(),
+        uuids: id_key::of_installation(&store).await?,
         ownership: Ownership::new(config.txt.clone()),
         attempts: Attempts::default(),
         passwords: Passwords::default(),
@@ -200,6 +213,7 @@ pub async fn start(
         tokio::spawn(until(shutdown.clone(), rotate_salts(app.clone()))),
         tokio::spawn(until(shutdown.clone(), probe(app.clone(), health))),
         tokio::spawn(until(shutdown.clone(), sweep(app.clone()))),
+        tokio::spawn(until(shutdown.clone(), delete_due(app.clone()))),
         tokio::spawn(until(shutdown.clone(), blocklist::keep(app.clone()))),
         tokio::spawn(until(
             shutdown.clone(),
@@ -281,6 +295,23 @@ async fn sweep(app: Arc<App>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         while sweep_once(&app).await > 0 {}
+    }
+}
+
+/// Deletes links whose last instant has come.
+async fn delete_due(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(DELETE_EVERY).await;
+        loop {
+            match links::delete_due(&app.store, DELETED_AT_ONCE, app.clock.now_ms()).await {
+                Ok(0) => break,
+                Ok(deleted) => metrics::swept("link", deleted),
+                Err(error) => {
+                    tracing::error!(%error, "cannot delete links whose time is over, trying again");
+                    break;
+                }
+            }
+        }
     }
 }
 

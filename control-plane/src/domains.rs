@@ -19,16 +19,38 @@ pub(crate) struct Redirects {
     pub(crate) not_found: Option<String>,
 }
 
-/// Adds a domain. Unless the administrator waives the proof, visitors do not get there before it is found.
+/// What became of a new domain.
+#[derive(Debug)]
+pub(crate) enum New {
+    /// It is there.
+    Added(Box<Domain>),
+    /// The workspace has it already, or it is another's.
+    Conflict(FieldError),
+}
+
+/// As [`add_new`], where a conflict is an error like any other.
 pub(crate) async fn add(
     app: &App,
     workspace: i64,
     name: &str,
     redirects: &Redirects,
 ) -> Result<Domain, ApiError> {
+    match add_new(app, workspace, name, redirects).await? {
+        New::Added(domain) => Ok(*domain),
+        New::Conflict(error) => Err(error.into()),
+    }
+}
+
+/// Adds a domain. Unless the administrator waives the proof, visitors do not get there before it is found.
+pub(crate) async fn add_new(
+    app: &App,
+    workspace: i64,
+    name: &str,
+    redirects: &Redirects,
+) -> Result<New, ApiError> {
     let name = DomainName::parse(name)?;
     if name.host == app.default_domain.host {
-        return Err(taken(&name));
+        return Ok(taken(&name));
     }
     let (root, not_found) = checked(app, redirects, Some(&name.host)).await?;
     let token = domain_name::new_token().map_err(|e| ApiError::Internal(e.into()))?;
@@ -43,13 +65,13 @@ pub(crate) async fn add(
         Adding::Added(domain) => {
             // The record may be there from an earlier time.
             app.ownership.hurry();
-            Ok(*domain)
+            Ok(New::Added(domain))
         }
-        Adding::Has => Err(ApiError::field(
+        Adding::Has => Ok(New::Conflict(FieldError::new(
             "domain",
             format!("'{}' has been added already", name.host),
-        )),
-        Adding::Taken => Err(taken(&name)),
+        ))),
+        Adding::Taken => Ok(taken(&name)),
         Adding::Refused(refusal) => Err(ApiError::Plan(refusal)),
     }
 }
@@ -98,8 +120,9 @@ pub(crate) async fn delete(app: &App, workspace: i64, id: i64) -> Result<(), Api
     }
 }
 
-fn taken(name: &DomainName) -> ApiError {
-    ApiError::field("domain", format!("'{}' is already in use", name.host))
+fn taken(name: &DomainName) -> New {
+    let problem = format!("'{}' is already in use", name.host);
+    New::Conflict(FieldError::new("domain", problem))
 }
 
 type Urls = (Option<String>, Option<String>);

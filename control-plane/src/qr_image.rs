@@ -48,6 +48,26 @@ pub fn render(
     })
 }
 
+/// As [`render`], with a margin of so many pixels, exactly, instead of the style's: the code fills the rest of the image,
+/// and modules may differ by a pixel.
+///
+/// # Errors
+/// As [`render`]'s; the margin leaves too little room.
+pub fn render_within(
+    field: &str,
+    text: &str,
+    style: &Style,
+    margin: u32,
+) -> Result<Vec<u8>, FieldError> {
+    let code = encode(field, text, style, false)?;
+    let layout = Layout::within(&code, style.size, margin)?;
+    Ok(match style.format {
+        Format::Svg => svg::draw(&code, style, &layout, None),
+        Format::Png => raster::png(&code, style, &layout, None),
+        Format::Webp => raster::webp(&code, style, &layout, None),
+    })
+}
+
 fn encode(field: &str, text: &str, style: &Style, has_logo: bool) -> Result<QrCode, FieldError> {
     let (level, version) = if has_logo {
         (QrCodeEcc::High, Version::new(MIN_LOGO_VERSION))
@@ -91,8 +111,10 @@ fn capacity(level: QrCodeEcc) -> usize {
 struct Layout {
     /// Modules on a side, without margins.
     modules: u32,
-    /// Pixels of a module.
+    /// Pixels of a module; where not all have the same, of the smallest.
     module: u32,
+    /// Pixels of all modules of a row.
+    inner: u32,
     /// Pixels before the first module.
     offset: u32,
     /// Modules on a side of the plate under a logo: odd, as the code's own, so that it lies in the middle of whole modules.
@@ -117,9 +139,36 @@ impl Layout {
         Ok(Self {
             modules,
             module,
+            inner: module * modules,
             offset: (style.size - module * modules) / 2,
             plate: plate.saturating_sub(1) | 1,
         })
+    }
+
+    fn within(code: &QrCode, size: u32, margin: u32) -> Result<Self, FieldError> {
+        let modules = u32::try_from(code.size()).unwrap_or(177);
+        let inner = size.saturating_sub(margin.saturating_mul(2));
+        if inner < modules * MIN_MODULE {
+            return Err(FieldError::new(
+                "margin",
+                format!(
+                    "must leave the code at least {} pixels of the size",
+                    modules * MIN_MODULE
+                ),
+            ));
+        }
+        Ok(Self {
+            modules,
+            module: inner / modules,
+            inner,
+            offset: margin,
+            plate: 0,
+        })
+    }
+
+    /// The pixel at which the module of this number begins; of their number, where the last one ends.
+    fn edge(&self, module: u32) -> u32 {
+        self.offset + module * self.inner / self.modules
     }
 
     /// The plate under a logo, in pixels.

@@ -250,8 +250,23 @@ impl Stats {
         range: &Range,
         bots: Bots,
     ) -> Result<Totals, StatsError> {
+        let both = self.totals_with_scans(workspace, link, range, bots);
+        Ok(both.await?.0)
+    }
+
+    /// As [`Self::totals_in`], and how many of the clicks are scans of QR codes.
+    ///
+    /// # Errors
+    /// ClickHouse is not there.
+    pub async fn totals_with_scans(
+        &self,
+        workspace: u64,
+        link: u64,
+        range: &Range,
+        bots: Bots,
+    ) -> Result<(Totals, u64), StatsError> {
         let Some(span) = Span::new(range) else {
-            return Ok(Totals::default());
+            return Ok((Totals::default(), 0));
         };
         let of = Of {
             workspace,

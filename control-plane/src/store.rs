@@ -30,6 +30,7 @@ pub mod files;
 pub mod folders;
 pub mod framed;
 pub mod guard;
+pub mod id_key;
 pub mod keys;
 pub mod leases;
 pub mod links;

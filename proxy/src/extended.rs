@@ -257,9 +257,12 @@ impl<'a> Walk<'_, 'a> {
             ..visit
         };
         let counts = reply.counts;
+        let next_counts = self.counted(granted, &next, &next_view);
         let visits = [
-            (counts && self.counted(granted, &next, &next_view)).then_some(visit),
-            (counts && self.counted(granted, &entry, &view)).then_some(hop),
+            (counts && next_counts).then_some(visit),
+            // A form that opened the second link came by the first one, too.
+            (counts && !view.uncounted && (next_counts || self.counted(granted, &entry, &view)))
+                .then_some(hop),
         ];
         Ok((reply, visits))
     }
@@ -276,6 +279,9 @@ impl<'a> Walk<'_, 'a> {
         granted: &mut Granted,
     ) -> Result<(View<'a>, Choice<'a>), Stop<'a>> {
         let view = View::read(entry.plan).map_err(|_| Kind::UnknownSlug)?;
+        if self.is_deleted(&view) {
+            return Err(Kind::UnknownSlug.into());
+        }
         match state(entry, self.asked.table, self.asked.now_ms) {
             Ok(()) => {}
             Err(Kind::Expired) => {
@@ -411,7 +417,12 @@ impl<'a> Walk<'_, 'a> {
         let entry = self.find(domain, slug).ok()?;
         state(&entry, self.asked.table, self.asked.now_ms).ok()?;
         let view = View::read(entry.plan).ok()?;
-        view.password.is_none().then_some(entry)
+        (view.password.is_none() && !self.is_deleted(&view)).then_some(entry)
+    }
+
+    /// The link's last instant has come; the control plane takes it out of the table when it can.
+    fn is_deleted(&self, view: &View<'_>) -> bool {
+        view.deletes_at_ms.is_some_and(|at| at <= self.asked.now_ms)
     }
 
     /// The answer that leads to what was chosen, and the visit it is.

@@ -19,6 +19,7 @@ use schemas::click::Outcome;
 use schemas::link::{Entry, Status};
 
 use crate::answer::{Answer, Kind};
+use crate::mark;
 use crate::request::{Head, HostName, Target, find_domain, prefers_json, slug_of};
 use crate::table::{LinkTable, Lookup};
 use crate::visit::Visit;
@@ -106,6 +107,8 @@ pub fn decide<'a>(
         }
         Lookup::Missing => return page(Kind::Missing),
     };
+    let code = mark::code(head.query, table, &entry);
+    let entry = code.unwrap_or(entry);
     if !entry.plan.is_empty() {
         return Decision {
             extended: Some((entry, host)),

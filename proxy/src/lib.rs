@@ -19,6 +19,7 @@ pub mod gates;
 pub mod handler;
 pub mod import;
 pub mod log;
+mod mark;
 pub mod metrics;
 pub mod pages;
 pub mod request;

@@ -66,6 +66,11 @@ pub const SQLITE: &[Migration] = &[
         name: "members_of_ended",
         sql: include_str!("../sql/sqlite/0015_members_of_ended.sql"),
     },
+    Migration {
+        number: 20,
+        name: "urlr",
+        sql: include_str!("../sql/sqlite/0020_urlr.sql"),
+    },
 ];
 
 /// Migrations of PostgreSQL, in order.
@@ -129,6 +134,11 @@ pub const POSTGRES: &[Migration] = &[
         number: 15,
         name: "members_of_ended",
         sql: include_str!("../sql/postgres/0015_members_of_ended.sql"),
+    },
+    Migration {
+        number: 20,
+        name: "urlr",
+        sql: include_str!("../sql/postgres/0020_urlr.sql"),
     },
 ];
 

@@ -1,4 +1,4 @@
-//! Folders: a link is in one or in none. They do not nest.
+//! Folders: a link is in one or in none. A folder may lie in another; that says nothing of the links in it.
 
 use super::channel;
 use super::field::FieldError;

@@ -145,7 +145,9 @@ impl Content {
             (Feature::ClickLimit, extras.max_clicks.is_some()),
             (
                 Feature::Rules,
-                !extras.rules.is_empty() || targets.iter().any(|list| !list.is_empty()),
+                !extras.rules.is_empty()
+                    || !extras.geolinks.is_empty()
+                    || targets.iter().any(|list| !list.is_empty()),
             ),
             (Feature::Variants, !extras.variants.is_empty()),
             (
@@ -157,6 +159,17 @@ impl Content {
         .filter(|(_, is_used)| *is_used)
         .map(|(feature, _)| feature)
         .collect()
+    }
+
+    /// The instant from which it is not there any more, milliseconds since 1970.
+    pub fn deletes_at(&self) -> Option<i64> {
+        let with_its_time = self
+            .expires_at
+            .filter(|_| self.extras.delete_after_expiration);
+        [self.extras.delete_at, with_its_time]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Applies a change.

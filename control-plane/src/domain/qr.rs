@@ -9,6 +9,7 @@ use super::field::FieldError;
 
 pub mod content;
 pub mod entry;
+pub mod look;
 pub mod style;
 mod vcard;
 

@@ -3,6 +3,9 @@
 use super::channel;
 use super::field::FieldError;
 
+/// Longest name that is taken, in characters.
+pub use super::channel::MAX_NAME;
+
 /// Most tags of a link.
 pub const MAX_TAGS_OF_LINK: usize = 50;
 

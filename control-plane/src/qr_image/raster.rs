@@ -12,8 +12,8 @@ fn dark_pixels(code: &QrCode, size: u32, layout: &Layout, module_y: Option<u32>)
     let mut row = vec![false; size as usize];
     if let Some(y) = module_y {
         for x in (0..layout.modules).filter(|x| is_dark(code, *x, y)) {
-            let begin = (layout.offset + x * layout.module) as usize;
-            if let Some(pixels) = row.get_mut(begin..begin + layout.module as usize) {
+            let (begin, end) = (layout.edge(x) as usize, layout.edge(x + 1) as usize);
+            if let Some(pixels) = row.get_mut(begin..end) {
                 pixels.fill(true);
             }
         }
@@ -23,8 +23,11 @@ fn dark_pixels(code: &QrCode, size: u32, layout: &Layout, module_y: Option<u32>)
 
 /// The rows of an image from above: what each shows, and how often.
 fn rows(size: u32, layout: &Layout) -> impl Iterator<Item = (Option<u32>, usize)> {
-    let below = size - layout.offset - layout.modules * layout.module;
-    let modules = (0..layout.modules).map(|y| (Some(y), layout.module as usize));
+    let below = size - layout.edge(layout.modules);
+    let modules = (0..layout.modules).map(|y| {
+        let height = layout.edge(y + 1) - layout.edge(y);
+        (Some(y), height as usize)
+    });
     let above = std::iter::once((None, layout.offset as usize));
     above
         .chain(modules)

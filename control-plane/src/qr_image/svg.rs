@@ -13,7 +13,7 @@ use crate::domain::qr::style::Style;
 
 pub(super) fn draw(code: &QrCode, style: &Style, layout: &Layout, logo: Option<&Logo>) -> Vec<u8> {
     // Units are pixels of the size asked for, laid out as in a raster: drawn at that size no edge is blurred.
-    let (size, module) = (style.size, layout.module);
+    let size = style.size;
     let (background, foreground) = (style.background.to_hex(), style.foreground.to_hex());
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{size}\" height=\"{size}\" viewBox=\"0 0 {size} {size}\" \
@@ -28,9 +28,9 @@ pub(super) fn draw(code: &QrCode, style: &Style, layout: &Layout, logo: Option<&
                 x += 1;
             }
             if x > begin {
-                let (left, top) = (layout.offset + begin * module, layout.offset + y * module);
-                let width = (x - begin) * module;
-                _ = write!(svg, "M{left} {top}h{width}v{module}h-{width}z");
+                let (left, top) = (layout.edge(begin), layout.edge(y));
+                let (width, height) = (layout.edge(x) - left, layout.edge(y + 1) - top);
+                _ = write!(svg, "M{left} {top}h{width}v{height}h-{width}z");
             }
             x += 1;
         }

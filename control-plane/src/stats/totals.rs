@@ -160,6 +160,13 @@ async fn visitors_of(
 struct Visit {
     time_ms: i64,
     visitor: Option<u64>,
+    is_scan: bool,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct Part {
+    clicks: u64,
+    scans: u64,
 }
 
 /// Of a whole workspace since an instant, without bots: quarters of an hour, which are there for every link.
@@ -179,12 +186,16 @@ pub(super) async fn since(
         .await
 }
 
-/// Of one link in a range.
-pub(super) async fn in_range(server: &Server, of: Of, span: &Span) -> Result<Totals, StatsError> {
+/// Of one link in a range, and how many of the clicks are scans.
+pub(super) async fn in_range(
+    server: &Server,
+    of: Of,
+    span: &Span,
+) -> Result<(Totals, u64), StatsError> {
     let (conditions, time) = (of.conditions(), Span::TIME);
     let ask = |sql: &str| Ok(span.bind(of.bind(server.query(sql, ANSWER_TIMEOUT)?)));
     let raw = ask(&format!(
-        "SELECT toUnixTimestamp64Milli(time) AS time_ms, visitor
+        "SELECT toUnixTimestamp64Milli(time) AS time_ms, visitor, is_scan
          FROM signpost.clicks WHERE {conditions} AND {time} AND NOT rolled_up"
     ))?;
     let (raw, months) = tokio::try_join!(
@@ -192,34 +203,40 @@ pub(super) async fn in_range(server: &Server, of: Of, span: &Span) -> Result<Tot
         visitors::months(server, of),
     )?;
     let clicks = raw.len() as u64;
+    let scans = raw.iter().filter(|visit| visit.is_scan).count() as u64;
     if months.is_empty() {
         let visitors: HashSet<u64> = raw.into_iter().filter_map(|visit| visit.visitor).collect();
-        return Ok(Totals {
+        let totals = Totals {
             clicks,
             unique_clicks: visitors.len() as u64,
-        });
+        };
+        return Ok((totals, scans));
     }
     let (days, whole) = (Span::DAYS, Span::WHOLE_DAYS);
     let mut sql = format!(
-        "SELECT sum(clicks) AS part FROM signpost.clicks_by_period
+        "SELECT sum(p.clicks) AS clicks, sum(p.scans) AS scans FROM signpost.clicks_by_period p
          WHERE {conditions} AND {days} AND {whole}"
     );
     if let Some(cut_days) = span.cut_days() {
         sql += &format!(
-            " UNION ALL SELECT count() AS part FROM signpost.clicks WHERE {conditions} AND {cut_days}"
+            " UNION ALL SELECT count() AS clicks, countIf(is_scan) AS scans FROM signpost.clicks WHERE {conditions} AND {cut_days}"
         );
     }
     let rolled_up = ask(&sql)?;
     let (rolled_up, mut came) = tokio::try_join!(
-        server.answer(ANSWER_TIMEOUT, rolled_up.fetch_all::<u64>()),
+        server.answer(ANSWER_TIMEOUT, rolled_up.fetch_all::<Part>()),
         visitors::read(server, of, span, &months),
     )?;
     came.extend(
         raw.iter()
             .filter_map(|visit| Some(visitors::came(visit.visitor?, visit.time_ms))),
     );
-    Ok(Totals {
-        clicks: clicks + rolled_up.into_iter().sum::<u64>(),
+    let totals = Totals {
+        clicks: clicks + rolled_up.iter().map(|part| part.clicks).sum::<u64>(),
         unique_clicks: visitors::count(came, months, span).await?.total,
-    })
+    };
+    Ok((
+        totals,
+        scans + rolled_up.iter().map(|part| part.scans).sum::<u64>(),
+    ))
 }

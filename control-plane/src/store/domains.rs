@@ -41,6 +41,10 @@ pub struct Domain {
     pub is_default: bool,
     /// How the proof of ownership stands.
     pub claim: Claim,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+    /// Milliseconds since 1970; `None`: never changed.
+    pub updated_at: Option<i64>,
 }
 
 /// How the proof of ownership stands. Times are milliseconds since 1970.
@@ -80,6 +84,8 @@ impl<'r> FromRow<'r, AnyRow> for Domain {
                 error: row.try_get("check_error")?,
                 verified_at: row.try_get("verified_at")?,
             },
+            created_at: row.try_get("created_at")?,
+            updated_at: row.try_get("updated_at")?,
         })
     }
 }

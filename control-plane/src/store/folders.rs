@@ -2,13 +2,58 @@
 
 use std::collections::HashMap;
 
-use sqlx::{AnyConnection, AssertSqlSafe};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, FromRow, Row as _};
 
 use super::Store;
 use crate::domain::folder::MAX_FOLDERS;
 
 /// A folder: id, name, and how many links are in it.
 pub type Folder = (i64, String, i64);
+
+/// A folder with what dialects have of it that nest folders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nested {
+    /// Its id.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// Id of the folder it is in.
+    pub parent_id: Option<i64>,
+    /// Name of the folder it is in.
+    pub parent_name: Option<String>,
+    /// A word; empty: none.
+    pub color: String,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+    /// Milliseconds since 1970; `None`: never changed.
+    pub updated_at: Option<i64>,
+}
+
+impl<'r> FromRow<'r, AnyRow> for Nested {
+    fn from_row(row: &'r AnyRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            parent_id: row.try_get("parent_id")?,
+            parent_name: row.try_get("parent_name")?,
+            color: row.try_get("color")?,
+            created_at: row.try_get("created_at")?,
+            updated_at: row.try_get("updated_at")?,
+        })
+    }
+}
+
+/// A folder to be.
+#[derive(Debug, Clone, Copy)]
+pub struct NewFolder<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Id of the folder it is in, of the same workspace.
+    pub parent: Option<i64>,
+    /// A word; empty: none.
+    pub color: &'a str,
+}
 
 /// Why a folder or tag was not written.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +104,33 @@ pub async fn page(
     .await
 }
 
+/// The query of nested folders of a workspace, newest first.
+const NESTED: &str = "SELECT f.id, f.name, f.parent_id, p.name AS parent_name, f.color, f.created_at, f.updated_at \
+     FROM folders f LEFT JOIN folders p ON p.id = f.parent_id WHERE f.workspace_id = $1";
+
+/// All folders of a workspace, newest first: [`MAX_FOLDERS`] at most.
+///
+/// # Errors
+/// The database's.
+pub async fn all_nested(store: &Store, workspace: i64) -> sqlx::Result<Vec<Nested>> {
+    sqlx::query_as(AssertSqlSafe(format!("{NESTED} ORDER BY f.id DESC")))
+        .bind(workspace)
+        .fetch_all(store.readers())
+        .await
+}
+
+/// The folder of this id in a workspace.
+///
+/// # Errors
+/// The database's.
+pub async fn nested(store: &Store, workspace: i64, id: i64) -> sqlx::Result<Option<Nested>> {
+    sqlx::query_as(AssertSqlSafe(format!("{NESTED} AND f.id = $2")))
+        .bind(workspace)
+        .bind(id)
+        .fetch_optional(store.readers())
+        .await
+}
+
 /// Whether a workspace has this folder.
 ///
 /// # Errors
@@ -82,10 +154,40 @@ pub async fn insert(
     name: &str,
     now_ms: i64,
 ) -> Result<i64, NameError> {
+    let new = NewFolder {
+        name,
+        parent: None,
+        color: "",
+    };
+    insert_nested(store, workspace, new, now_ms).await
+}
+
+/// As [`insert`], in another folder.
+///
+/// # Errors
+/// See [`NameError`]; there is no such parent.
+pub async fn insert_nested(
+    store: &Store,
+    workspace: i64,
+    NewFolder {
+        name,
+        parent,
+        color,
+    }: NewFolder<'_>,
+    now_ms: i64,
+) -> Result<i64, NameError> {
     let mut tx = store.begin().await?;
+    if let Some(parent) = parent {
+        sqlx::query("SELECT 1 FROM folders WHERE id = $1 AND workspace_id = $2")
+            .bind(parent)
+            .bind(workspace)
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or(NameError::NotFound)?;
+    }
     let row: Option<(i64,)> = sqlx::query_as(
-        "INSERT INTO folders (workspace_id, name, created_at) \
-         SELECT w.id, $1, $2 FROM workspaces w WHERE w.id = $3 \
+        "INSERT INTO folders (workspace_id, name, created_at, parent_id, color) \
+         SELECT w.id, $1, $2, CAST($5 AS BIGINT), CAST($6 AS TEXT) FROM workspaces w WHERE w.id = $3 \
          AND (SELECT COUNT(*) FROM folders f WHERE f.workspace_id = w.id) < $4 \
          ON CONFLICT (workspace_id, name) DO NOTHING RETURNING id",
     )
@@ -93,6 +195,8 @@ pub async fn insert(
     .bind(now_ms)
     .bind(workspace)
     .bind(MAX_FOLDERS)
+    .bind(parent)
+    .bind(color.to_owned())
     .fetch_optional(&mut *tx)
     .await?;
     tx.commit().await?;
@@ -115,10 +219,12 @@ pub async fn rename(
     name: &str,
 ) -> Result<(), NameError> {
     let mut tx = store.begin().await?;
-    let done = sqlx::query("UPDATE folders SET name = $1 WHERE id = $2 AND workspace_id = $3")
+    let sql = "UPDATE folders SET name = $1, updated_at = $4 WHERE id = $2 AND workspace_id = $3";
+    let done = sqlx::query(sql)
         .bind(name.to_owned())
         .bind(id)
         .bind(workspace)
+        .bind(store.guard().now_ms())
         .execute(&mut *tx)
         .await;
     match done {

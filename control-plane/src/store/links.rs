@@ -1,4 +1,5 @@
 //! Plain links, kind 0 of [`super::entries`], and with each write the feed's change. Rows of other kinds do not exist here.
+//! Nor do links whose last instant has come (`deletes_at`), though [`delete_due`] may not have taken them away yet.
 
 use schemas::link::Status;
 use schemas::slug::Slug;
@@ -8,6 +9,7 @@ use sqlx::{AssertSqlSafe, FromRow, Row as _};
 use super::Store;
 use crate::domain::link::{Content, Extras};
 
+pub mod code;
 mod groups;
 mod shown;
 mod write;
@@ -19,7 +21,7 @@ pub use write::{Added, Change, Inserted, NewLink, Together, WriteError, delete, 
 pub struct Link {
     /// Its id.
     pub id: i64,
-    /// Its name in dialects that use UUIDs.
+    /// Drawn when it was made. Dialects show ids in another form: [`crate::domain::uuids`].
     pub uuid: String,
     /// Whose it is.
     pub workspace_id: i64,
@@ -101,10 +103,11 @@ impl<'r> FromRow<'r, AnyRow> for Link {
 pub async fn get(store: &Store, workspace: i64, id: i64) -> sqlx::Result<Option<Link>> {
     sqlx::query_as(
         "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
-         WHERE l.id = $1 AND l.workspace_id = $2 AND l.kind = 0",
+         WHERE l.id = $1 AND l.workspace_id = $2 AND l.kind = 0 AND (l.deletes_at IS NULL OR l.deletes_at > $3)",
     )
     .bind(id)
     .bind(workspace)
+    .bind(store.guard().now_ms())
     .fetch_optional(store.readers())
     .await
 }
@@ -134,11 +137,13 @@ pub async fn by_slug(
 ) -> sqlx::Result<Option<Link>> {
     sqlx::query_as(
         "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
-         WHERE l.domain_id = $1 AND l.slug = $2 AND l.workspace_id = $3 AND l.kind = 0",
+         WHERE l.domain_id = $1 AND l.slug = $2 AND l.workspace_id = $3 AND l.kind = 0 \
+         AND (l.deletes_at IS NULL OR l.deletes_at > $4)",
     )
     .bind(domain)
     .bind(slug.to_owned())
     .bind(workspace)
+    .bind(store.guard().now_ms())
     .fetch_optional(store.readers())
     .await
 }
@@ -155,10 +160,13 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The condition, its parameters from `$2` on, and the values. Groups of another workspace hold no link of this one.
-    fn sql(&self) -> (String, Vec<i64>, Option<String>) {
-        let mut sql = "l.workspace_id = $1 AND l.kind = 0".to_owned();
-        let mut ids = Vec::new();
+    /// The condition at this time, its parameters from `$2` on, and the values. Groups of another workspace hold no link of
+    /// this one.
+    fn sql(&self, now_ms: i64) -> (String, Vec<i64>, Option<String>) {
+        let mut sql =
+            "l.workspace_id = $1 AND l.kind = 0 AND (l.deletes_at IS NULL OR l.deletes_at > $2)"
+                .to_owned();
+        let mut ids = vec![now_ms];
         for (id, part) in [
             (
                 self.folder,
@@ -199,7 +207,7 @@ macro_rules! filtered {
 /// # Errors
 /// The database's.
 pub async fn count(store: &Store, workspace: i64, filter: &Filter) -> sqlx::Result<i64> {
-    let (condition, ids, pattern) = filter.sql();
+    let (condition, ids, pattern) = filter.sql(store.guard().now_ms());
     let sql = format!("SELECT COUNT(*) FROM links l WHERE {condition}");
     let query = sqlx::query_as(AssertSqlSafe(sql));
     let (count,): (i64,) = filtered!(query, workspace, ids, pattern)
@@ -219,7 +227,7 @@ pub async fn page(
     limit: i64,
     offset: i64,
 ) -> sqlx::Result<Vec<Link>> {
-    let (condition, ids, pattern) = filter.sql();
+    let (condition, ids, pattern) = filter.sql(store.guard().now_ms());
     let next = ids.len() + usize::from(pattern.is_some()) + 2;
     let sql = format!(
         "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
@@ -239,7 +247,7 @@ pub async fn page(
 /// # Errors
 /// The database's.
 pub async fn ids(store: &Store, workspace: i64, filter: &Filter) -> sqlx::Result<Vec<i64>> {
-    let (condition, ids, pattern) = filter.sql();
+    let (condition, ids, pattern) = filter.sql(store.guard().now_ms());
     let sql = format!("SELECT l.id FROM links l WHERE {condition} ORDER BY l.id DESC");
     let query = sqlx::query_as(AssertSqlSafe(sql));
     let rows: Vec<(i64,)> = filtered!(query, workspace, ids, pattern)
@@ -255,12 +263,14 @@ pub async fn ids(store: &Store, workspace: i64, filter: &Filter) -> sqlx::Result
 pub async fn by_ids(store: &Store, workspace: i64, ids: &[i64]) -> sqlx::Result<Vec<Link>> {
     let mut links = Vec::with_capacity(ids.len());
     for chunk in ids.chunks(super::LIST) {
-        let list = super::placeholders(2, chunk.len());
+        let list = super::placeholders(3, chunk.len());
         let sql = format!(
             "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
-             WHERE l.workspace_id = $1 AND l.kind = 0 AND l.id IN ({list})"
+             WHERE l.workspace_id = $1 AND l.kind = 0 AND (l.deletes_at IS NULL OR l.deletes_at > $2) AND l.id IN ({list})"
         );
-        let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(workspace);
+        let mut query = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(workspace)
+            .bind(store.guard().now_ms());
         for id in chunk {
             query = query.bind(*id);
         }
@@ -287,11 +297,37 @@ pub async fn page_before(
 ) -> sqlx::Result<Vec<Link>> {
     sqlx::query_as(
         "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
-         WHERE l.workspace_id = $1 AND l.kind = 0 AND l.id < $2 ORDER BY l.id DESC LIMIT $3",
+         WHERE l.workspace_id = $1 AND l.kind = 0 AND l.id < $2 AND (l.deletes_at IS NULL OR l.deletes_at > $4) \
+         ORDER BY l.id DESC LIMIT $3",
     )
     .bind(workspace)
     .bind(before)
     .bind(limit)
+    .bind(store.guard().now_ms())
     .fetch_all(store.readers())
     .await
+}
+
+/// Deletes links whose last instant has come, at most `limit`; returns how many. Nobody notices: they were not there.
+///
+/// # Errors
+/// The database's.
+pub async fn delete_due(store: &Store, limit: i64, now_ms: i64) -> Result<u64, WriteError> {
+    let due: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT workspace_id, id FROM links WHERE deletes_at <= $1 ORDER BY deletes_at LIMIT $2",
+    )
+    .bind(now_ms)
+    .bind(limit)
+    .fetch_all(store.readers())
+    .await?;
+    let mut deleted = 0;
+    for place in due {
+        match delete(store, place, now_ms).await {
+            Ok(()) => deleted += 1,
+            // Somebody else was first.
+            Err(WriteError::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(deleted)
 }

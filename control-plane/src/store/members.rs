@@ -127,6 +127,21 @@ pub async fn workspaces(store: &Store, user: i64) -> sqlx::Result<Vec<(i64, Stri
     .await
 }
 
+/// Name and first instant of a workspace, and the name of its first owner.
+///
+/// # Errors
+/// The database's.
+pub async fn workspace(store: &Store, id: i64) -> sqlx::Result<Option<(String, i64, String)>> {
+    sqlx::query_as(
+        "SELECT w.name, w.created_at, u.username FROM workspaces w JOIN members m ON m.workspace_id = w.id \
+         JOIN users u ON u.id = m.user_id WHERE w.id = $1 AND w.deleted_at IS NULL \
+         ORDER BY CASE WHEN m.role = 'owner' THEN 0 ELSE 1 END, m.created_at, m.user_id LIMIT 1",
+    )
+    .bind(id)
+    .fetch_optional(store.readers())
+    .await
+}
+
 /// Invites an address in place of an older invitation of it, and returns the invitation's id.
 ///
 /// # Errors

@@ -44,6 +44,19 @@ pub async fn page(
     .await
 }
 
+/// Whether a workspace has this tag.
+///
+/// # Errors
+/// The database's.
+pub async fn exists(store: &Store, workspace: i64, id: i64) -> sqlx::Result<bool> {
+    let row = sqlx::query("SELECT 1 FROM tags WHERE id = $1 AND workspace_id = $2")
+        .bind(id)
+        .bind(workspace)
+        .fetch_optional(store.readers())
+        .await?;
+    Ok(row.is_some())
+}
+
 /// Adds a tag and returns its id.
 ///
 /// # Errors

@@ -46,6 +46,15 @@ fn to_link(slug: &str) -> LinkKey {
 }
 
 /// Slug and plan of each link; ids count from 1. Destinations are `https://dest.test/<slug>?own=1`.
+/// A QR code made for a link.
+fn code(slug: &str) -> Plan {
+    Plan {
+        target: Some(Planned::Link(to_link(slug))),
+        scan: true,
+        ..Plan::default()
+    }
+}
+
 fn links() -> Vec<(&'static str, Plan)> {
     let picks = |slugs: &[&str]| {
         let pick = |slug: &&str| Pick {
@@ -174,6 +183,35 @@ fn links() -> Vec<(&'static str, Plan)> {
                 ..Plan::default()
             },
         ),
+        ("qr/0000aaaa", code("plain")),
+        ("qr/0000bbbb", code("ruled")),
+        ("qr/0000cccc", code("locked")),
+        (
+            "qr/0000dddd",
+            Plan {
+                scan: false,
+                ..code("plain")
+            },
+        ),
+        (
+            "doomed",
+            Plan {
+                deletes_at_ms: Some(NOW),
+                password: Some(Password {
+                    version: 1,
+                    phc: "$argon2id$".to_owned(),
+                }),
+                ..Plan::default()
+            },
+        ),
+        (
+            "ending",
+            Plan {
+                deletes_at_ms: Some(NOW + 1),
+                ..Plan::default()
+            },
+        ),
+        ("r/doomed", of(picks(&["doomed"]))),
     ]
 }
 
@@ -536,6 +574,55 @@ fn one_hop_counts_for_both_links() {
             "ruled redirect 308 0/1, r/x hop 308 0/0"
         ]
     );
+}
+
+#[test]
+fn a_mark_makes_a_visit_a_scan_of_its_code_and_goes_no_further() {
+    let plain = "308 https://dest.test/plain?own=1";
+    let scanned = "plain redirect 308 0/0 scan, qr/0000aaaa hop 308 0/0 scan";
+    check("GET /plain?qr=0000aaaa", plain, scanned);
+    check("GET /plain?x=1&qr=0000aaaa&y", plain, scanned);
+    check("HEAD /plain?qr=0000aaaa", plain, "");
+    check("GET /qr/0000aaaa", plain, scanned);
+    // Another link's code, one that is not there, one whose visits are no scans, and what is no mark.
+    for other in [
+        "qr=0000bbbb",
+        "qr=0000eeee",
+        "qr=0000dddd",
+        "qr=0000AAAA",
+        "qr=../plain",
+        "qr",
+    ] {
+        check(&format!("GET /plain?{other}"), plain, "1 plain");
+    }
+    let ruled = "ruled redirect 308 1/0 scan, qr/0000bbbb hop 308 0/0 scan";
+    for query in ["r&qr=0000bbbb&x=1", "qr=0000bbbb&r&x=1"] {
+        let to = "308 https://rule.test/?r=own&x=1";
+        check(&format!("GET /ruled?{query}"), to, ruled);
+    }
+    // Believed or not, it is not passed on; a parameter of another form is.
+    check(
+        "GET /ruled?qr=0000eeee&r",
+        "308 https://rule.test/?r=own",
+        "ruled redirect 308 1/0",
+    );
+    check(
+        "GET /ruled?qr=yes&r",
+        "308 https://rule.test/?r=own&qr=yes",
+        "ruled redirect 308 1/0",
+    );
+    check_waits("POST /locked?qr=0000cccc", "Password");
+    check("GET /locked?qr=0000cccc", "200 <form method=\"post\">…", "");
+}
+
+#[test]
+fn a_link_is_not_there_from_its_last_instant_on() {
+    for method in ["GET", "HEAD", "POST"] {
+        check(&format!("{method} /doomed"), "404 no such link…", "");
+    }
+    let ending = "308 https://dest.test/ending?own=1";
+    check("GET /ending", ending, "ending redirect 308 0/0");
+    check("GET /r/doomed", "404 not active…", "");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use schemas::link::MAX_DESTINATION_BYTES;
 
 use crate::enrich::form_decoded;
+use crate::mark;
 
 /// Most parameters of a visit that are passed on. With more, none are.
 const MAX_PASSED: usize = 100;
@@ -38,7 +39,8 @@ pub(crate) fn with_query(destination: &[u8], query: &[u8]) -> Option<Vec<u8>> {
     out.push(b'?');
     out.extend_from_slice(own);
     let mut passed = false;
-    for pair in query.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
+    let passes = |pair: &&[u8]| !pair.is_empty() && mark::read(pair).is_none();
+    for pair in query.split(|b| *b == b'&').filter(passes) {
         let (name, _) = pairs(pair).next().unwrap_or_default();
         if taken.contains(&form_decoded(name)) {
             continue;

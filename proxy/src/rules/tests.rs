@@ -358,6 +358,12 @@ fn queries_are_merged_and_never_replace_the_owners() {
         "x=%0d%0a<'\"`",
         "https://a.test/?x=%0d%0a%3C%27%22%60",
     );
+    check("https://a.test/", "qr=0000aaaa", "https://a.test/");
+    check(
+        "https://a.test/",
+        "x=1&qr=0000aaaa&qr=no",
+        "https://a.test/?x=1&qr=no",
+    );
     check("https://a.test/", "=1", "https://a.test/?=1");
     check("app://x", "x=1", "app://x");
     check("mailto:a@b.test", "x=1", "mailto:a@b.test");

@@ -63,6 +63,7 @@ impl Plan {
                 description: text(description),
                 image: text(image),
             }),
+            deletes_at_ms: view.deletes_at_ms,
         })
     }
 }

@@ -11,6 +11,7 @@
 //! SWITCHES 7    bits:u8: 1 pass_query, 2 scan, 4 uncounted
 //! APPLE 8, GOOGLE 9   url
 //! PREVIEW 10    title:bytes description:bytes image:bytes
+//! DELETED 11    from:i64le
 //!
 //! condition := kind:u8 (high bit: negated) length:varint payload
 //!   1 country (two bytes each)  2 region, 3 city, 4 language, 6 os, 7 browser (bytes each)  5 devices:u8
@@ -104,6 +105,11 @@ impl Plan {
                 put_bytes(out, preview.title.as_bytes());
                 put_bytes(out, preview.description.as_bytes());
                 put_bytes(out, preview.image.as_bytes());
+            });
+        }
+        if let Some(instant) = self.deletes_at_ms {
+            put(item::DELETED, &|out| {
+                out.extend_from_slice(&instant.to_le_bytes());
             });
         }
         View::parse(&out)?;

@@ -3,6 +3,7 @@
 //!
 //! The order in which the parts are asked, in every proxy:
 //!
+//! 0. deleted ([`Plan::deletes_at_ms`]): from that instant on there is no such link, whatever else is true of it;
 //! 1. owner's switches: workspace suspended, link disabled, not started, expired ([`Plan::expired_page`] is what an
 //!    expired link without an `expired_url` shows, with status 410);
 //! 2. an unfurler bot gets [`Plan::preview`], if there is one;
@@ -90,6 +91,8 @@ pub struct Plan {
     pub google: Option<String>,
     /// What unfurler bots (chats, social networks) are shown instead of being led on.
     pub preview: Option<Preview>,
+    /// Milliseconds since 1970 from which the link does not exist, though it is still in the table; `None`: it stays.
+    pub deletes_at_ms: Option<i64>,
 }
 
 /// Conditions and what they lead to.

@@ -146,6 +146,7 @@ fn full() -> Plan {
             description: "Ü".to_owned(),
             image: "https://i.test/a.png".to_owned(),
         }),
+        deletes_at_ms: None,
     }
 }
 
@@ -156,6 +157,19 @@ fn golden_plans_read_as_ever() {
     let bytes = full().encode().expect("legal");
     assert_eq!(hex::encode(&bytes), v1);
     assert_eq!(Plan::decode(&bytes), Ok(full()));
+}
+
+#[test]
+fn golden_plans_with_a_deletion_read_as_ever() {
+    // Never edited: a new version of the format adds its own.
+    let v1 = include_str!("../../golden/link_plan_deleted_v1.hex").trim();
+    let plan = Plan {
+        deletes_at_ms: Some(1_900_000_000_123),
+        ..full()
+    };
+    let bytes = plan.encode().expect("legal");
+    assert_eq!(hex::encode(&bytes), v1);
+    assert_eq!(Plan::decode(&bytes), Ok(plan));
 }
 
 #[test]
@@ -213,7 +227,8 @@ fn an_empty_plan_is_no_bytes() {
 #[test]
 fn hostile_plans_are_refused() {
     for (bytes, why) in [
-        (&b"\x0b\x00"[..], EntryError::Unknown(11)),
+        (&b"\x0c\x00"[..], EntryError::Unknown(12)),
+        (b"\x0b\x00", EntryError::Short),
         (b"\x00\x00", EntryError::Order(0)),
         (b"\x07\x01\x08", EntryError::Unknown(8)),
         (b"\x07\x01\x01\x07\x01\x01", EntryError::Order(7)),
@@ -445,6 +460,7 @@ fn plan() -> impl Strategy<Value = Plan> {
                 image,
             },
         )),
+        option::of(any::<i64>()),
     );
     (
         vec(rule(), 0..4),
@@ -455,7 +471,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     )
         .prop_map(|(rules, variants, target, gates, rest)| {
             let (password, click_limit, expired_page) = gates;
-            let ([pass_query, scan, uncounted], apple, google, preview) = rest;
+            let ([pass_query, scan, uncounted], apple, google, preview, deletes_at_ms) = rest;
             Plan {
                 rules,
                 variants,
@@ -469,6 +485,7 @@ fn plan() -> impl Strategy<Value = Plan> {
                 apple,
                 google,
                 preview,
+                deletes_at_ms,
             }
         })
 }

@@ -29,6 +29,7 @@ pub(super) mod item {
     pub(in super::super) const APPLE: u8 = 8;
     pub(in super::super) const GOOGLE: u8 = 9;
     pub(in super::super) const PREVIEW: u8 = 10;
+    pub(in super::super) const DELETED: u8 = 11;
 
     pub(in super::super) const PASS_QUERY: u8 = 1;
     pub(in super::super) const SCAN: u8 = 2;
@@ -88,6 +89,8 @@ pub struct View<'a> {
     pub google: &'a [u8],
     /// Title, description, image.
     pub preview: Option<[&'a [u8]; 3]>,
+    /// Instant from which there is no such link.
+    pub deletes_at_ms: Option<i64>,
 }
 
 /// What is shown beyond a click limit.
@@ -357,6 +360,7 @@ impl<'a> View<'a> {
                         part.bytes(MAX_DESTINATION_BYTES)?,
                     ]);
                 }
+                item::DELETED => view.deletes_at_ms = Some(i64::from_le_bytes(part.array()?)),
                 other => return Err(EntryError::Unknown(other)),
             }
             part.end()?;

@@ -24,3 +24,4 @@ mod safety;
 mod settings;
 mod stats;
 mod uploads;
+mod urlr;

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::links::{UNAVAILABLE, totals};
 use super::reply::{Failure, MessageReply, Paging, Reply};
-use super::request::{Id, Query, awaits_a_word};
+use crate::api::request::{Id, Query, awaits_a_word};
 use crate::app::App;
 use crate::domain::date;
 use crate::domain::file::FileName;

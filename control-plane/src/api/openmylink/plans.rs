@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::link_request::{text, yes_no};
 use super::reply::{MessageReply, Reply};
-use super::request::{Id, Object, filled, read};
+use crate::api::request::{Id, Object, filled, read};
 use crate::app::App;
 use crate::domain::date::When;
 use crate::domain::field;

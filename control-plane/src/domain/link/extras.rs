@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::destination::Destination;
 use crate::domain::field::{self, FieldError};
+use crate::domain::geolink::{self, GeoLink};
 use crate::domain::page::{PageSpec, Surface};
+use crate::domain::qr::look::ImageLook;
 use crate::domain::rule::{self, Rule};
 
 /// Longest title of a preview, in characters.
@@ -18,6 +20,8 @@ pub const MAX_META_DESCRIPTION: usize = 500;
 pub const MAX_VARIANT_NAME: usize = 100;
 /// Longest text shown for an expired or used-up link, in characters.
 pub const MAX_NOTE: usize = 2000;
+/// Longest heading shown for an expired link, in characters.
+pub const MAX_NOTE_TITLE: usize = 255;
 /// Most targets by country, by device or by language.
 pub const MAX_TARGETS: usize = 100;
 
@@ -34,6 +38,15 @@ pub struct Extras {
     pub pixels: Vec<i64>,
     /// What visitors read once it has expired; empty: our words.
     pub expired_text: String,
+    /// The heading above it; empty: our words.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub expired_title: String,
+    /// Milliseconds since 1970 from which the link is not there any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete_at: Option<i64>,
+    /// The link is deleted when it expires.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub delete_after_expiration: bool,
     /// Asked for before anything is shown.
     pub password: Option<Password>,
     /// Passwords there have been: the next one's version is above.
@@ -52,6 +65,9 @@ pub struct Extras {
     pub languages: Vec<(String, String)>,
     /// Asked first.
     pub rules: Vec<Rule>,
+    /// Asked after everything else that a rule can be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub geolinks: Vec<GeoLink>,
     /// Weighted targets for whom no rule decided on.
     pub variants: Vec<Variant>,
     /// Milliseconds since 1970 from which `winner` gets every visit; `None`: from now on if there is one.
@@ -72,6 +88,9 @@ pub struct Extras {
     pub app_apple: String,
     /// Opens on Android; empty: nothing else.
     pub app_google: String,
+    /// How the image of its own QR code looks, where its owner has one shown with the link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qrcode: Option<ImageLook>,
 }
 
 /// A link's password.
@@ -112,6 +131,16 @@ pub struct ExtrasEdit {
     pub pixels: Option<Vec<i64>>,
     /// See [`Extras`].
     pub expired_text: Option<String>,
+    /// See [`Extras`].
+    pub expired_title: Option<String>,
+    /// See [`Extras`]; `Some(None)` clears it.
+    pub delete_at: Option<Option<i64>>,
+    /// See [`Extras`].
+    pub delete_after_expiration: Option<bool>,
+    /// See [`Extras`].
+    pub geolinks: Option<Vec<GeoLink>>,
+    /// See [`Extras`]; `Some(None)` clears it.
+    pub qrcode: Option<Option<ImageLook>>,
     /// See [`Extras`].
     pub max_clicks_text: Option<String>,
     /// The hash of a new password; `Some(None)`: no password.
@@ -228,6 +257,14 @@ impl Extras {
                 *value = field::text(name, new, MAX_NOTE)?;
             }
         }
+        if let Some(title) = &edit.expired_title {
+            self.expired_title = field::line("expired_title", title, MAX_NOTE_TITLE)?;
+        }
+        self.delete_at = edit.delete_at.unwrap_or(self.delete_at);
+        self.delete_after_expiration = edit
+            .delete_after_expiration
+            .unwrap_or(self.delete_after_expiration);
+        set(&mut self.qrcode, &edit.qrcode);
         if let Some(phc) = &edit.password_phc {
             self.password_version = self
                 .password_version
@@ -260,6 +297,9 @@ impl Extras {
         set(&mut self.rules, &edit.rules);
         let targets = self.countries.len() + self.devices.len() + self.languages.len();
         rule::check_count("rules", self.rules.len() + targets)?;
+        set(&mut self.geolinks, &edit.geolinks);
+        let branches: usize = self.geolinks.iter().map(GeoLink::branches).sum();
+        rule::check_count(geolink::FIELD, self.rules.len() + targets + branches)?;
         set(&mut self.variants, &edit.variants);
         self.variants_end = edit.variants_end.unwrap_or(self.variants_end);
         self.winner = edit.winner.unwrap_or(self.winner);

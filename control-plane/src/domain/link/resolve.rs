@@ -1,7 +1,8 @@
 //! From what an owner set to the plan proxies evaluate. Everything that does not depend on the visit is done here: UTM and
 //! extra parameters are in every URL, names are codes, targets by country, device and language are rules.
 //!
-//! Order of the plan's rules: the owner's own (their places are what statistics show), then countries, devices, languages.
+//! Order of the plan's rules: the owner's own (their places are what statistics show), then countries, devices, languages,
+//! then geolinks, each of which is as many rules as it has branches.
 
 use schemas::link::plan::{
     Beyond, ClickLimit, Condition, Devices, Matches, Password, Plan, Preview, Rule, Target, Test,
@@ -10,6 +11,7 @@ use schemas::link::plan::{
 
 use super::Content;
 use super::extras::Extras;
+use crate::domain::destination::Destination;
 use crate::domain::field::FieldError;
 use crate::domain::{app_link, destination, rule};
 
@@ -53,6 +55,34 @@ pub fn device_name(field: &str, text: &str) -> Result<String, FieldError> {
             names.join(", ")
         ),
     ))
+}
+
+/// The system of this name, as statistics and proxies call it.
+///
+/// # Errors
+/// Not known; `field` is named.
+pub fn system(field: &str, text: &str) -> Result<&'static str, FieldError> {
+    let wanted = text.trim();
+    let systems = || {
+        DEVICES
+            .iter()
+            .filter_map(|(name, os, _)| Some((*name, (*os)?)))
+    };
+    systems()
+        .find(|(name, os)| name.eq_ignore_ascii_case(wanted) || os.eq_ignore_ascii_case(wanted))
+        .map(|(_, os)| os)
+        .ok_or_else(|| {
+            let mut names: Vec<&str> = systems().map(|(_, os)| os).collect();
+            names.dedup();
+            FieldError::new(
+                field,
+                format!(
+                    "'{}' must be one of {}",
+                    rule::shown(text),
+                    names.join(", ")
+                ),
+            )
+        })
 }
 
 /// Pages a link shows, by id; made by the caller in the transaction that writes the link.
@@ -138,6 +168,20 @@ impl Content {
                 target: to(field.to_owned(), url)?,
             });
         }
+        for (place, geo) in extras.geolinks.iter().enumerate() {
+            let field = format!("geolinks[{place}].url");
+            let target = to(
+                field.clone(),
+                Destination::parse(&field, &geo.url)?.as_str(),
+            )?;
+            for tests in geo.tests() {
+                rules.push(Rule {
+                    matches: Matches::All,
+                    conditions: tests.into_iter().map(met).collect(),
+                    target: target.clone(),
+                });
+            }
+        }
         Ok(Plan {
             rules,
             variants: variants(extras, &to)?,
@@ -165,6 +209,7 @@ impl Content {
             apple: Some(extras.app_apple.clone()).filter(|url| !url.is_empty()),
             google: self.android()?,
             preview: preview(extras),
+            deletes_at_ms: self.deletes_at(),
             ..Plan::default()
         })
     }

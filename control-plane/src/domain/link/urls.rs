@@ -25,11 +25,14 @@ impl Content {
         });
         let rules = extras.rules.iter().enumerate();
         let rules = rules.map(|(place, rule)| (format!("rules[{place}].url"), &*rule.url));
+        let geolinks = extras.geolinks.iter().enumerate();
+        let geolinks = geolinks.map(|(place, geo)| (format!("geolinks[{place}].url"), &*geo.url));
         let variants = extras.variants.iter().enumerate();
         let variants = variants.map(|(place, v)| (format!("variants[{place}].url"), &*v.url));
         own.into_iter()
             .chain(listed)
             .chain(rules)
+            .chain(geolinks)
             .chain(variants)
             .filter(|(_, url)| !url.is_empty())
     }

@@ -5,6 +5,7 @@ use schemas::link::plan::{
     Test,
 };
 use schemas::link::{Entry, EntryError, Status};
+use schemas::slug::Slug;
 use sha2::{Digest as _, Sha256};
 
 use super::Content;
@@ -70,6 +71,26 @@ pub fn scan(key: Key<'_>, content: &Content, image: Body) -> Result<Vec<u8>, Ent
     }
 }
 
+/// The entry at `qr/<slug>` of a link's own code: a scan, that hops to the link.
+///
+/// # Errors
+/// Something beyond a limit of entries.
+pub fn mark(key: Key<'_>, link: &Slug) -> Result<Vec<u8>, EntryError> {
+    let link = LinkKey {
+        domain: key.domain,
+        slug: link.as_str().to_owned(),
+    };
+    encode(
+        key,
+        "",
+        &Plan {
+            scan: true,
+            target: Some(Target::Link(link)),
+            ..Plan::default()
+        },
+    )
+}
+
 /// The entry of the image's address: the image for who has the token; for all others there is nothing.
 ///
 /// # Errors
@@ -127,8 +148,6 @@ fn encode(key: Key<'_>, destination: &str, plan: &Plan) -> Result<Vec<u8>, Entry
 
 #[cfg(test)]
 mod tests {
-    use schemas::slug::Slug;
-
     use super::*;
     use crate::domain::destination::Destination;
 

@@ -271,13 +271,14 @@ pub async fn update(
 ) -> anyhow::Result<bool> {
     let mut write = feed::Write::begin(store).await?;
     let row: Option<Domain> = sqlx::query_as(
-        "UPDATE domains SET root_url = COALESCE($1, root_url), not_found_url = COALESCE($2, not_found_url) \
-         WHERE id = $3 AND workspace_id = $4 AND deleted_at IS NULL RETURNING *",
+        "UPDATE domains SET root_url = COALESCE($1, root_url), not_found_url = COALESCE($2, not_found_url), \
+         updated_at = $5 WHERE id = $3 AND workspace_id = $4 AND deleted_at IS NULL RETURNING *",
     )
     .bind(root_url.map(str::to_owned))
     .bind(not_found_url.map(str::to_owned))
     .bind(id)
     .bind(workspace)
+    .bind(now_ms)
     .fetch_optional(write.connection())
     .await?;
     let Some(domain) = row else {

@@ -29,10 +29,10 @@ pub(super) async fn find(
             PageError::Field(error) => WriteError::Refused(error),
             PageError::Failed(error) => WriteError::Failed(error),
         })?;
-    let expired = match extras.expired_text.as_str() {
-        "" => None,
-        text => {
-            let page = render::expired("", text);
+    let expired = match (extras.expired_title.as_str(), extras.expired_text.as_str()) {
+        ("", "") => None,
+        (title, text) => {
+            let page = render::expired(title, text);
             Some(note(write, workspace, ("expired_text", &page), now_ms).await?)
         }
     };
@@ -104,5 +104,6 @@ pub(super) enum New {
 pub(super) fn same(a: &Extras, b: &Extras) -> bool {
     a.page_spec() == b.page_spec()
         && a.expired_text == b.expired_text
+        && a.expired_title == b.expired_title
         && a.max_clicks_text == b.max_clicks_text
 }

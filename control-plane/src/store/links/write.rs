@@ -4,7 +4,7 @@ use schemas::feed::MAX_LINKS_PER_CHANGE;
 use schemas::slug::Slug;
 
 use super::shown::New;
-use super::{Link, groups, shown};
+use super::{Link, code, groups, shown};
 use crate::domain::channel::ItemKind;
 use crate::domain::destination::Destination;
 use crate::domain::field::FieldError;
@@ -250,7 +250,7 @@ async fn update_once(
 ) -> Result<Option<Link>, WriteError> {
     let mut write = feed::Write::begin(store).await?;
     // Pages come before the link's row, so what it will show is found out before it is locked, and compared then.
-    let mut planned = read(&mut write, (workspace, id)).await?.content;
+    let mut planned = read(&mut write, (workspace, id), now_ms).await?.content;
     let had = planned.features();
     planned.apply(change.edit)?;
     // What a link had before the plan left it out, it keeps.
@@ -263,7 +263,7 @@ async fn update_once(
         .ok_or(WriteError::NotFound)?;
     let campaigns = campaigns::lock_of_links(write.connection(), &[id], now_ms).await?;
     groups::check(&mut write, workspace, change.groups).await??;
-    let mut new = read(&mut write, (workspace, id)).await?;
+    let mut new = read(&mut write, (workspace, id), now_ms).await?;
     new.content.apply(change.edit)?;
     if !shown::same(&planned.extras, &new.content.extras) {
         return Ok(None);
@@ -281,6 +281,9 @@ async fn update_once(
     let entry = entry_of(&new, pages)?;
     if let Err(Taken) = entries::update(&mut write, &locked, &row(&new, &entry)).await? {
         return Err(WriteError::Taken(new.slug));
+    }
+    if change.slug.is_some() || change.domain.is_some() {
+        code::follow(&mut write, &new, now_ms).await?;
     }
     shown::note_shown(&mut write, id, pages, New::No).await?;
     if change.edit.extras.surface.is_some() || change.edit.destination.is_some() {
@@ -319,13 +322,18 @@ fn hosts_of(content: &Content) -> Vec<(String, String)> {
     hosts.collect()
 }
 
-async fn read(write: &mut feed::Write, (workspace, id): (i64, i64)) -> Result<Link, WriteError> {
+async fn read(
+    write: &mut feed::Write,
+    (workspace, id): (i64, i64),
+    now_ms: i64,
+) -> Result<Link, WriteError> {
     sqlx::query_as(
         "SELECT l.*, d.base_url FROM links l JOIN domains d ON d.id = l.domain_id \
-         WHERE l.id = $1 AND l.workspace_id = $2 AND l.kind = 0",
+         WHERE l.id = $1 AND l.workspace_id = $2 AND l.kind = 0 AND (l.deletes_at IS NULL OR l.deletes_at > $3)",
     )
     .bind(id)
     .bind(workspace)
+    .bind(now_ms)
     .fetch_optional(write.connection())
     .await?
     .ok_or(WriteError::NotFound)
@@ -346,6 +354,7 @@ pub async fn delete(
         .await?
         .ok_or(WriteError::NotFound)?;
     let campaigns = campaigns::lock_of_links(write.connection(), &[id], now_ms).await?;
+    code::delete(&mut write, (workspace, id)).await?;
     if !entries::delete(&mut write, (workspace, Kind::Link, id)).await? {
         return Err(WriteError::NotFound);
     }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::LinkRequest;
 use super::value::{self, first, is_blank, list, pairs, text};
-use crate::api::openmylink::request::filled;
+use crate::api::request::filled;
 use crate::domain::app_link;
 use crate::domain::date::When;
 use crate::domain::destination::Destination;

@@ -306,6 +306,11 @@ impl From<String> for Id {
 }
 
 impl Id {
+    /// As it stands in the path.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
     /// The number.
     pub(crate) fn of(&self, what: &'static str) -> Result<i64, ApiError> {
         let digits = !self.0.is_empty() && self.0.bytes().all(|b| b.is_ascii_digit());
