@@ -288,6 +288,25 @@ impl Stats {
         events::page(&self.server, of, &span, after, limit).await
     }
 
+    /// The last visits of a link, newest first, at most `limit`. [`Event::is_unique`] is not told.
+    ///
+    /// # Errors
+    /// ClickHouse is not there.
+    pub async fn recent(
+        &self,
+        workspace: u64,
+        link: u64,
+        bots: Bots,
+        limit: usize,
+    ) -> Result<Vec<Event>, StatsError> {
+        let of = Of {
+            workspace,
+            link,
+            bots,
+        };
+        events::recent(&self.server, of, limit).await
+    }
+
     /// All visits of a range, oldest first, as they come: memory does not depend on their number.
     ///
     /// # Errors

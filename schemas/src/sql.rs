@@ -61,6 +61,16 @@ pub const SQLITE: &[Migration] = &[
         name: "qr_limit",
         sql: include_str!("../sql/sqlite/0011_qr_limit.sql"),
     },
+    Migration {
+        number: 25,
+        name: "qr_for_links",
+        sql: include_str!("../sql/sqlite/0025_qr_for_links.sql"),
+    },
+    Migration {
+        number: 26,
+        name: "drawn_slugs",
+        sql: include_str!("../sql/sqlite/0026_drawn_slugs.sql"),
+    },
 ];
 
 /// Migrations of PostgreSQL, in order.
@@ -119,6 +129,16 @@ pub const POSTGRES: &[Migration] = &[
         number: 11,
         name: "qr_limit",
         sql: include_str!("../sql/postgres/0011_qr_limit.sql"),
+    },
+    Migration {
+        number: 25,
+        name: "qr_for_links",
+        sql: include_str!("../sql/postgres/0025_qr_for_links.sql"),
+    },
+    Migration {
+        number: 26,
+        name: "drawn_slugs",
+        sql: include_str!("../sql/postgres/0026_drawn_slugs.sql"),
     },
 ];
 

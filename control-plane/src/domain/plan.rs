@@ -74,10 +74,16 @@ pub enum Feature {
     Bio,
     /// Files.
     Files,
+    /// Slugs that owners choose.
+    Alias,
+    /// Links that end at a time.
+    Expiry,
+    /// QR codes in other colours than black on white.
+    QrColors,
 }
 
 /// All features with their names.
-const FEATURES: [(Feature, &str); 13] = [
+const FEATURES: [(Feature, &str); 16] = [
     (Feature::Password, "password"),
     (Feature::Rules, "rules"),
     (Feature::Variants, "variants"),
@@ -91,6 +97,9 @@ const FEATURES: [(Feature, &str); 13] = [
     (Feature::Channels, "channels"),
     (Feature::Bio, "bio"),
     (Feature::Files, "files"),
+    (Feature::Alias, "alias"),
+    (Feature::Expiry, "expiry"),
+    (Feature::QrColors, "qrcolors"),
 ];
 
 impl fmt::Display for Feature {

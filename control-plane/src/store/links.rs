@@ -83,6 +83,7 @@ impl<'r> FromRow<'r, AnyRow> for Link {
                     row.try_get("utm_term")?,
                     row.try_get("utm_content")?,
                 ],
+                is_drawn: row.try_get::<i64, _>("is_drawn")? != 0,
                 parameters: serde_json::from_str(&parameters)
                     .map_err(|e| bad("parameters", e.to_string()))?,
                 extras: Extras::from_json(&extras).map_err(|e| bad("extras", e.to_string()))?,
@@ -171,7 +172,7 @@ impl Filter {
                 sql.push_str(&format!(" AND l.id IN ({part} = ${})", ids.len() + 1));
             }
         }
-        let pattern = pattern(&self.search);
+        let pattern = pattern(&self.search.to_lowercase());
         if pattern.is_some() {
             sql.push_str(&format!(" AND l.search LIKE ${} ESCAPE '!'", ids.len() + 2));
         }
@@ -296,8 +297,8 @@ pub async fn page_before(
 }
 
 /// A LIKE pattern with `!` as its escape; `None`: everything.
-fn pattern(search: &str) -> Option<String> {
-    let search = search.trim().to_lowercase();
+pub(super) fn pattern(search: &str) -> Option<String> {
+    let search = search.trim();
     if search.is_empty() {
         return None;
     }
