@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export SIGNPOST_CACHE_DIR := $(abspath $(or $(SIGNPOST_CACHE_DIR),.cache))
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
-.PHONY: help deps fetch build up test lint layers rows pages fuzz replay bench
+.PHONY: help deps fetch build up test lint layers openapi rows pages fuzz replay bench
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ lint: ## Formatting and clippy, warnings are errors
 	@cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- -D warnings
 layers: ## Check the direction of dependencies
 	@deploy/dev/layers
+openapi: ## Write docs/openapi/*.json anew from the code
+	@SIGNPOST_OPENAPI_UPDATE=1 cargo test --locked -p control-plane --test it dialects::documents
+
 rows: ## Write docs/api/rows.md anew from the tests
 	@SIGNPOST_ROWS_UPDATE=1 cargo test --locked -p signpost --test it rows
 pages: ## Check visitors' pages in headless Chromium, screenshots go to .cache/pages

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::dialect::Dialects;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_dir::DataDir;
@@ -83,8 +84,8 @@ pub struct App {
     pub(crate) storage: Storage,
     /// Turns at uploading.
     pub(crate) uploads: Semaphore,
-    /// Calls a minute.
-    pub(crate) limiter: RateLimiter,
+    /// How each dialect is called, and how often it was.
+    pub(crate) dialects: Dialects,
     /// Forms a minute, by visitor.
     pub(crate) visitors: RateLimiter,
     /// Proofs of domains.
@@ -179,7 +180,7 @@ pub async fn start(
         drawing: Semaphore::new(DRAWING),
         storage: Storage::open(&config.files.place, store.clone(), clock.clone())?,
         uploads: Semaphore::new(UPLOADS),
-        limiter: RateLimiter::default(),
+        dialects: Dialects::default(),
         visitors: RateLimiter::default(),
         ownership: Ownership::new(config.txt.clone()),
         attempts: Attempts::default(),

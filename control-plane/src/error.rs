@@ -116,6 +116,26 @@ impl ApiError {
     pub fn field(field: &str, problem: impl Into<String>) -> Self {
         Self::Field(FieldError::new(field, problem))
     }
+
+    /// What the caller reads.
+    pub(crate) fn public_message(&self) -> String {
+        match self {
+            Self::Internal(error) => {
+                tracing::error!(error = format!("{error:#}"), "a call failed");
+                self.to_string()
+            }
+            Self::Storage(error) => {
+                let why = std::error::Error::source(error).map(|why| format!("{why:#}"));
+                tracing::warn!(%error, why, "files cannot be stored or read");
+                error.to_string()
+            }
+            Self::Stats(StatsError::Unavailable(why)) => {
+                tracing::warn!(why, "no statistics");
+                "statistics are not available at the moment, try again later".to_owned()
+            }
+            _ => self.to_string(),
+        }
+    }
 }
 
 /// Why a key is refused.

@@ -1,5 +1,5 @@
-//! What every call goes through, in order: who calls (key or address), how often, then the handler, then headers,
-//! metrics and a line in the log.
+//! What every call goes through, in order: which dialect it is in, who calls (key or address), how often, then the
+//! handler, then the form of an error, headers, metrics and a line in the log.
 //!
 //! A missing or wrong key decides nothing here: a handler that needs one takes [`Caller`], which refuses. So unknown paths
 //! answer 404, and pages without a key need no list of exceptions. A key that is right and may not do what the call does
@@ -13,21 +13,22 @@ use axum::Router;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::header::{CACHE_CONTROL, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::api::openmylink::reply::Failure;
+use crate::api::dialect::Dialect;
+use crate::api::reply::{Failed, Failure};
 use crate::app::App;
 use crate::domain::role;
 use crate::error::ApiError;
 use crate::metrics;
-use crate::rate::{ANONYMOUS, FOR_TOKENS, Verdict, Who};
+use crate::rate::{FOR_TOKENS, Verdict, Who};
 
 mod caller;
 mod client;
 
 pub(crate) use caller::Caller;
-use caller::{Found, authenticate, credential};
+use caller::{Found, authenticate};
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -56,16 +57,16 @@ async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> 
         .map_or(UNKNOWN, MatchedPath::as_str)
         .to_owned();
     let ip = client_ip(&app, &request);
-    let found = authenticate(&app, credential(&request), now_ms).await;
+    let spoken = app.dialects.of(request.uri().path());
+    let dialect = spoken.dialect;
+    let secret = (dialect.credential)(request.headers(), request.uri());
+    let found = authenticate(&app, secret, now_ms).await;
     let (who, limit) = match &found {
-        Ok(Ok(caller)) => (
-            caller.who(),
-            caller.key.rate_per_minute.unwrap_or(caller.key.plan_rate),
-        ),
+        Ok(Ok(caller)) => (caller.who(), (dialect.rate)(&caller.key)),
         _ if route.starts_with("/api/oauth/") => (Who::address(ip).for_tokens(), FOR_TOKENS),
-        _ => (Who::address(ip), ANONYMOUS),
+        _ => (Who::address(ip), dialect.anonymous),
     };
-    let verdict = app.limiter.count(who, limit, now_ms);
+    let verdict = spoken.count(who, limit, now_ms);
     let mut response = if !verdict.allowed {
         metrics::rate_limited(match who {
             Who::Key(_) => "key",
@@ -80,7 +81,10 @@ async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> 
                 // A route of no path is answered 404 or 405, whoever asks.
                 let action = role::needed(method.as_str(), &route).filter(|_| route != UNKNOWN);
                 match (action, &found) {
-                    (Some(action), Ok(caller)) if let Err(refusal) = caller.may(action) => {
+                    (Some(action), Ok(caller))
+                        if let Err(refusal) =
+                            (dialect.admit)(caller).and_then(|()| caller.may(action)) =>
+                    {
                         Failure::from(refusal).into_response()
                     }
                     _ => {
@@ -93,11 +97,28 @@ async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> 
             Err(error) => Failure::from(ApiError::from(error)).into_response(),
         }
     };
+    if let Some(Failed(error)) = response.extensions_mut().remove() {
+        response = rendered(dialect, &error, &response);
+    }
     put_headers(response.headers_mut(), &verdict, now_ms);
     let status = response.status().as_u16();
     let seconds = began.elapsed().as_secs_f64();
     metrics::request(&route, status, seconds);
     tracing::debug!(%method, route, status, seconds, "answered");
+    response
+}
+
+/// An error in the form of the dialect, with what the router says beside it (`Allow`).
+fn rendered(dialect: &Dialect, error: &ApiError, bare: &Response) -> Response {
+    let mut response = (dialect.render)(error);
+    for (name, value) in bare.headers() {
+        if *name != CONTENT_LENGTH {
+            response
+                .headers_mut()
+                .entry(name)
+                .or_insert_with(|| value.clone());
+        }
+    }
     response
 }
 

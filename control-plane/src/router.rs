@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::response::{IntoResponse as _, Response};
 
-use crate::api::openmylink::reply::Failure;
-use crate::api::{oauth, openmylink};
+use crate::api::reply::Failure;
+use crate::api::{minilnk, oauth, openmylink, smartlinks, urlr};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::{feed, middleware, visitor};
@@ -17,6 +16,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let api = Router::new()
         .merge(openmylink::routes())
         .merge(oauth::routes())
+        .merge(minilnk::routes())
+        .merge(urlr::routes())
+        .merge(smartlinks::routes())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_path);
     middleware::around(api, &app)
@@ -25,10 +27,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-async fn unknown_path() -> Response {
-    Failure::from(ApiError::UnknownPath).into_response()
+async fn unknown_path() -> Failure {
+    ApiError::UnknownPath.into()
 }
 
-async fn method_not_allowed() -> Response {
-    Failure::from(ApiError::Method).into_response()
+async fn method_not_allowed() -> Failure {
+    ApiError::Method.into()
 }

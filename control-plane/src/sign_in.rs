@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::app::App;
 use crate::domain::key;
 use crate::metrics;
-use crate::rate::{RateLimiter, Who};
+use crate::rate::{RateLimiter, Who, Window};
 use crate::store::users;
 
 /// Length of the windows below, in seconds.
@@ -24,7 +24,7 @@ pub(crate) struct Attempts(RateLimiter);
 
 impl Default for Attempts {
     fn default() -> Self {
-        Self(RateLimiter::by(WINDOW))
+        Self(RateLimiter::by(Window::Fixed(WINDOW)))
     }
 }
 

@@ -31,7 +31,9 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, patch, post, put};
 
+use super::dialect::{Dialect, bearer, everyone, in_query};
 use crate::app::App;
+use crate::rate;
 
 mod account;
 mod apps;
@@ -56,12 +58,22 @@ mod pixels;
 mod plans;
 mod qr;
 pub(crate) mod reply;
-pub(crate) mod request;
 mod single;
 mod splashes;
 mod stats;
 mod tags;
 pub(crate) mod users;
+
+/// This dialect: the rate is that of the key, else of the plan.
+pub(crate) const DIALECT: Dialect = Dialect {
+    base: "/api",
+    credential: |headers, uri| bearer(headers).unwrap_or_else(|| in_query(uri, "key")),
+    admit: everyone,
+    window: rate::MINUTE,
+    rate: rate::of_key,
+    anonymous: rate::ANONYMOUS,
+    render: reply::render,
+};
 
 /// All endpoints of the dialect.
 pub(crate) fn routes() -> Router<Arc<App>> {

@@ -127,9 +127,15 @@ impl Action {
 }
 
 /// Calls that anybody may make, by the beginning of their route.
-const OPEN: [&str; 10] = [
+const OPEN: [&str; 16] = [
     "/api/openapi.json",
     "/api/docs",
+    "/api/v1/openapi.json",
+    "/api/v1/docs",
+    "/api/v2/openapi.json",
+    "/api/v2/docs",
+    "/v1/openapi.json",
+    "/v1/docs",
     "/api/oauth/token",
     "/api/oauth/revoke",
     "/avatars/",
@@ -196,6 +202,10 @@ mod tests {
         check("POST /api/oauth/client/add", Some(Action::Manage));
         check("GET /api/oauth/clients", Some(Action::Manage));
         check("GET /login/{token}", None);
+        check("GET /api/v2/openapi.json", None);
+        check("GET /v1/docs", None);
+        check("GET /api/v2/links", Some(Action::Read));
+        check("PATCH /v1/links/{id}", Some(Action::Write));
         check("GET /a/route/of/tomorrow", Some(Action::Read));
         check("POST /a/route/of/tomorrow", Some(Action::Write));
     }

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request};
-use http::header::AUTHORIZATION;
+use axum::extract::FromRequestParts;
 use http::request::Parts;
 
-use crate::api::openmylink::reply::Failure;
+use crate::api::reply::Failure;
 use crate::app::App;
 use crate::domain::key::{self, Scope};
 use crate::domain::oauth::ACCESS_MARK;
@@ -137,23 +136,4 @@ pub(super) async fn authenticate(
     Ok(found.map_or(Err(KeyRefusal::Unknown), |row| {
         Caller::new(row, None, now_ms)
     }))
-}
-
-/// The key or token a call carries: `Authorization: Bearer` or `Token`, else `?key=`.
-pub(super) fn credential(request: &Request) -> Option<String> {
-    let header = request
-        .headers()
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    if let Some((scheme, secret)) = header.and_then(|text| text.trim().split_once(' ')) {
-        let known = ["bearer", "token"]
-            .iter()
-            .any(|s| scheme.eq_ignore_ascii_case(s));
-        return known.then(|| secret.trim().to_owned());
-    }
-    let query = request.uri().query()?;
-    url::form_urlencoded::parse(query.as_bytes())
-        .find(|(name, _)| name == "key")
-        .map(|(_, value)| value.into_owned())
-        .filter(|value| !value.is_empty())
 }

@@ -24,7 +24,11 @@ pub struct KeyRow {
     pub scopes: Scopes,
     /// Calls a minute; 0: no limit; `None`: the plan's.
     pub rate_per_minute: Option<i64>,
-    /// Rate of the workspace's plan.
+    /// The workspace's plan.
+    pub plan_id: i64,
+    /// Whether it counts as free.
+    pub plan_is_free: bool,
+    /// Its rate.
     pub plan_rate: i64,
     /// Milliseconds since 1970; `None`: never.
     pub expires_at: Option<i64>,
@@ -50,6 +54,8 @@ impl<'r> FromRow<'r, AnyRow> for KeyRow {
             // An unknown name (of a newer version) gives no right.
             scopes: Scopes::parse(scopes.split(',')).unwrap_or_default(),
             rate_per_minute: row.try_get("rate_per_minute")?,
+            plan_id: row.try_get("plan_id")?,
+            plan_is_free: row.try_get::<i64, _>("plan_is_free")? != 0,
             plan_rate: row.try_get("plan_rate")?,
             expires_at: row.try_get("expires_at")?,
             revoked_at: row.try_get("revoked_at")?,
@@ -80,7 +86,7 @@ fn select(now: &str, which: &str) -> String {
     let plan = plans::join_in_force(now);
     format!(
         "SELECT k.id, k.workspace_id, k.user_id, k.name, k.prefix, k.scopes, k.rate_per_minute, k.expires_at, \
-         k.revoked_at, k.created_at, p.rate_per_minute AS plan_rate, m.role, u.is_admin \
+         k.revoked_at, k.created_at, p.id AS plan_id, p.is_free AS plan_is_free, p.rate_per_minute AS plan_rate, m.role, u.is_admin \
          FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id JOIN users u ON u.id = k.user_id \
          LEFT JOIN members m ON m.workspace_id = k.workspace_id AND m.user_id = k.user_id {plan} {which}"
     )

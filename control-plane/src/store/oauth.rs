@@ -268,7 +268,7 @@ pub async fn by_access_token(
     let sql = format!(
         "SELECT CAST(0 AS BIGINT) AS id, g.workspace_id, g.user_id, c.name, '' AS prefix, t.scopes, \
          CAST(NULL AS BIGINT) AS rate_per_minute, t.expires_at, COALESCE(t.revoked_at, g.revoked_at) AS revoked_at, \
-         t.created_at, p.rate_per_minute AS plan_rate, m.role, CAST(0 AS BIGINT) AS is_admin, c.id AS client \
+         t.created_at, p.id AS plan_id, p.is_free AS plan_is_free, p.rate_per_minute AS plan_rate, m.role, CAST(0 AS BIGINT) AS is_admin, c.id AS client \
          FROM oauth_tokens t JOIN oauth_grants g ON g.id = t.grant_id JOIN oauth_clients c ON c.id = g.oauth_client \
          JOIN workspaces w ON w.id = g.workspace_id \
          LEFT JOIN members m ON m.workspace_id = g.workspace_id AND m.user_id = g.user_id {plan} \

@@ -9,6 +9,7 @@ mod blocklist;
 mod campaigns;
 mod channels;
 mod conventions;
+mod dialects;
 mod domains;
 mod engine;
 mod entries;

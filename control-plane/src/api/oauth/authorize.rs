@@ -14,7 +14,7 @@ use super::browser::Browser;
 use super::fields::Fields;
 use super::page::alert;
 use super::sign_in;
-use crate::api::openmylink::reply::Failure;
+use crate::api::reply::Failure;
 use crate::app::App;
 use crate::domain::key::{NewKey, Scope, Scopes};
 use crate::domain::oauth::{

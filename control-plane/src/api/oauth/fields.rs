@@ -4,7 +4,7 @@ use axum::extract::Request;
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
 
-use crate::api::openmylink::request::body;
+use crate::api::request::body;
 use crate::domain::oauth::OAuthError;
 use crate::error::ApiError;
 

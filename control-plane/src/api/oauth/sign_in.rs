@@ -10,7 +10,7 @@ use maud::html;
 use super::browser::Browser;
 use super::fields::Fields;
 use super::page::{alert, in_path};
-use crate::api::openmylink::reply::Failure;
+use crate::api::reply::Failure;
 use crate::app::App;
 use crate::domain::key;
 use crate::sign_in::{self, SignInError};

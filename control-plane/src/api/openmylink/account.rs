@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::link_request::text;
 use super::reply::{Failure, MessageReply, Reply};
-use super::request::{Object, read};
+use crate::api::request::{Object, read};
 use crate::app::App;
 use crate::domain::{date, user};
 use crate::error::ApiError;

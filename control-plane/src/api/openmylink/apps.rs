@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::reply::{MessageReply, Reply};
-use super::request::{Id, Object, read};
+use crate::api::request::{Id, Object, read};
 use crate::app::App;
 use crate::domain::apps::{AndroidApp, Apps};
 use crate::domain::key::Scope;

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::link_request::{LinkRequest, wish, yes_no};
 use super::reply::Reply;
-use super::request::{BigObject, read};
+use crate::api::request::{BigObject, read};
 use crate::app::App;
 use crate::domain::key::Scope;
 use crate::error::ApiError;

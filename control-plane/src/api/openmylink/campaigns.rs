@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use super::link_request::{text, yes_no};
 use super::links::UNAVAILABLE;
 use super::reply::{MessageReply, Paging, Reply};
-use super::request::{Id, Ids, Object, Query, read};
+use crate::api::request::{Id, Ids, Object, Query, read};
 use crate::app::App;
 use crate::domain::campaign::{self, Edit, list_slug, rotator_slug};
 use crate::domain::key::Scope;

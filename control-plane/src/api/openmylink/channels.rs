@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::link_request::{text, yes_no};
 use super::reply::{MessageReply, Paging, Reply};
-use super::request::{Id, Ids, Object, Query, read};
+use crate::api::request::{Id, Ids, Object, Query, read};
 use crate::app::App;
 use crate::domain::channel::{Content, Edit, ItemKind};
 use crate::domain::date;

@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 use super::links::totals;
 use super::reply::Failure;
-use super::request::Query;
+use crate::api::request::Query;
 use crate::app::App;
 use crate::domain::date;
 use crate::domain::destination::UTM;

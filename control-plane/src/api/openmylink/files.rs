@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::links::{UNAVAILABLE, totals};
 use super::reply::{Failure, MessageReply, Paging, Reply};
-use super::request::{Id, Query};
+use crate::api::request::{Id, Query};
 use crate::app::App;
 use crate::domain::date;
 use crate::domain::file::FileName;

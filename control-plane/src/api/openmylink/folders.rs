@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::link_request::text;
 use super::reply::{MessageReply, Paging, Reply};
-use super::request::{Id, Ids, Object, Query, read};
+use crate::api::request::{Id, Ids, Object, Query, read};
 use crate::app::App;
 use crate::domain::channel::ItemKind;
 use crate::domain::folder;

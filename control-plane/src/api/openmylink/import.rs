@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use super::link_request::{wish, yes_no};
 use super::reply::Reply;
-use super::request::{File, Query, read};
+use crate::api::request::{File, Query, read};
 use crate::app::App;
 use crate::domain::field::FieldError;
 use crate::domain::import::{self, FORMATS, Line};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::request::read;
+use crate::api::request::read;
 use crate::domain::alias::{self, Letters};
 use crate::domain::date::When;
 use crate::domain::destination::Destination;

@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 
 use super::link_request::{LinkRequest, wish};
 use super::reply::{Failure, MessageReply, Paging, Reply};
-use super::request::{Id, Object, Query};
 use super::single;
+use crate::api::request::{Id, Object, Query};
 use crate::app::App;
 use crate::domain::date;
 use crate::domain::key::Scope;

@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 
 use super::link_request::text;
 use super::reply::{MessageReply, Reply};
-use super::request::{Id, Object, read};
 use super::users::Person;
+use crate::api::request::{Id, Object, read};
 use crate::app::App;
 use crate::domain::date;
 use crate::domain::key::{NewKey, Scopes};

@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 
 use super::link_request::{text, yes_no};
 use super::reply::{MessageReply, Paging, Reply};
-use super::request::{Id, Object, Query, read};
 use super::users::filled;
+use crate::api::request::{Id, Object, Query, read};
 use crate::app::App;
 use crate::domain::date;
 use crate::domain::field;

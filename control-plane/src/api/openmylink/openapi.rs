@@ -1,7 +1,5 @@
-//! The dialect's OpenAPI 3.1 document, made from the handlers' own types, and a page to read it. The page needs no script
-//! and loads nothing.
+//! The dialect's OpenAPI 3.1 document, made from the handlers' own types, and a page to read it.
 
-use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use axum::Json;
@@ -10,6 +8,7 @@ use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
+use crate::api::openapi;
 use crate::domain::bio::Block;
 
 use super::{
@@ -178,77 +177,8 @@ pub(super) async fn document() -> Json<&'static Value> {
 
 /// The document as a page, without a key.
 pub(super) async fn page() -> Html<String> {
-    let document = &*DOCUMENT;
-    let mut page = String::from(HEAD);
-    let info = |name: &str| escape(document["info"][name].as_str().unwrap_or_default());
-    let _ = write!(
-        page,
-        "<h1>{}</h1><p>{}</p>",
-        info("title"),
-        info("description")
-    );
-    page.push_str("<p>Send your key as <code>Authorization: Bearer KEY</code>. <a href=\"openapi.json\">OpenAPI 3.1</a></p>");
-    for (path, methods) in document["paths"].as_object().into_iter().flatten() {
-        for (method, operation) in methods.as_object().into_iter().flatten() {
-            operation_text(&mut page, method, path, operation);
-        }
-    }
-    page.push_str("<h2>Types</h2>");
-    for (name, schema) in document["components"]["schemas"]
-        .as_object()
-        .into_iter()
-        .flatten()
-    {
-        let text = serde_json::to_string_pretty(schema).unwrap_or_default();
-        let _ = write!(
-            page,
-            "<h3 id=\"{0}\">{0}</h3><pre>{1}</pre>",
-            escape(name),
-            escape(&text)
-        );
-    }
-    Html(page)
-}
-
-fn operation_text(page: &mut String, method: &str, path: &str, operation: &Value) {
-    let text = |value: &Value| escape(value.as_str().unwrap_or_default());
-    let _ = write!(
-        page,
-        "<h2><code>{} {}</code></h2><p>{}</p><ul>",
-        method.to_uppercase(),
-        escape(path),
-        text(&operation["summary"])
-    );
-    for parameter in operation["parameters"].as_array().into_iter().flatten() {
-        let _ = write!(
-            page,
-            "<li><code>{}</code> {}</li>",
-            text(&parameter["name"]),
-            text(&parameter["description"])
-        );
-    }
-    let body = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
-    let answer = &operation["responses"]["200"]["content"]["application/json"]["schema"];
-    let answer = &answer["anyOf"][0]["$ref"];
-    for (what, reference) in [("takes", body), ("answers", answer)] {
-        if let Some(name) = reference.as_str().and_then(|r| r.rsplit('/').next()) {
-            let _ = write!(
-                page,
-                "<li>{what} <a href=\"#{0}\">{0}</a></li>",
-                escape(name)
-            );
-        }
-    }
-    page.push_str("</ul>");
-}
-
-/// Start of the page.
-const HEAD: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>API</title>\
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}pre{background:#f4f4f4;padding:1rem;overflow:auto}h2{margin-top:2rem}</style>";
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    openapi::page(
+        &DOCUMENT,
+        "Send your key as <code>Authorization: Bearer KEY</code>.",
+    )
 }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::link_request::text;
 use super::reply::{MessageReply, Paging, Reply};
-use super::request::{Id, Object, Query, read};
+use crate::api::request::{Id, Object, Query, read};
 use crate::app::App;
 use crate::domain::date;
 use crate::domain::field::FieldError;

@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 
 use super::link_request::{text, yes_no};
 use super::reply::{MessageReply, Reply};
-use super::request::{Id, Object, read};
 use super::users::filled;
+use crate::api::request::{Id, Object, read};
 use crate::app::App;
 use crate::domain::date::When;
 use crate::domain::field;

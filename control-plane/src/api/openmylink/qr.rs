@@ -14,9 +14,9 @@ use utoipa::ToSchema;
 
 use super::links::{UNAVAILABLE, totals};
 use super::reply::{Failure, MessageReply, Paging, Reply};
-use super::request::{Id, Object, Query};
 use super::single::{self, Data};
 use super::stats;
+use crate::api::request::{Id, Object, Query};
 use crate::app::App;
 use crate::domain::date;
 use crate::domain::key::Scope;

@@ -6,21 +6,9 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub(crate) use crate::api::reply::{Failure, Reply};
 use crate::error::ApiError;
 use crate::stats::StatsError;
-
-/// An error in this dialect's form.
-#[derive(Debug)]
-pub(crate) struct Failure(ApiError);
-
-impl<E: Into<ApiError>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self(error.into())
-    }
-}
-
-/// What a handler answers.
-pub(crate) type Reply<T> = Result<Json<T>, Failure>;
 
 /// A failed call.
 #[derive(Debug, Serialize, ToSchema)]
@@ -74,34 +62,17 @@ impl ApiError {
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, 500),
         }
     }
-
-    /// What the caller reads.
-    pub(crate) fn public_message(&self) -> String {
-        match self {
-            Self::Internal(error) => {
-                tracing::error!(error = format!("{error:#}"), "a call failed");
-                self.to_string()
-            }
-            Self::Storage(error) => {
-                let why = std::error::Error::source(error).map(|why| format!("{why:#}"));
-                tracing::warn!(%error, why, "files cannot be stored or read");
-                error.to_string()
-            }
-            Self::Stats(StatsError::Unavailable(why)) => {
-                tracing::warn!(why, "no statistics");
-                "statistics are not available at the moment, try again later".to_owned()
-            }
-            _ => self.to_string(),
-        }
-    }
 }
 
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let (status, error) = self.0.codes();
-        let message = self.0.public_message();
-        (status, Json(ErrorReply { error, message })).into_response()
-    }
+/// An error in this dialect's form.
+pub(super) fn render(error: &ApiError) -> Response {
+    let (status, code) = error.codes();
+    let message = error.public_message();
+    let body = ErrorReply {
+        error: code,
+        message,
+    };
+    (status, Json(body)).into_response()
 }
 
 /// Where a page of a list stands.

@@ -12,7 +12,7 @@ use self::details::Details;
 use super::labels::{Labels, label};
 use super::links::UNAVAILABLE;
 use super::reply::Reply;
-use super::request::Id;
+use crate::api::request::Id;
 use crate::app::App;
 use crate::domain::key::Scope;
 use crate::error::ApiError;

@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::export::{CSV, NDJSON};
 use super::labels::{Labels, label};
 use super::reply::Failure;
-use super::request::{Id, Query};
+use crate::api::request::{Id, Query};
 use crate::app::App;
 use crate::domain::date::{self, When};
 use crate::domain::field::FieldError;

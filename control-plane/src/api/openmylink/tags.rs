@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::folders::{link_item, name_error};
 use super::link_request::text;
 use super::reply::{MessageReply, Paging, Reply};
-use super::request::{Id, Ids, Object, Query, read};
+use crate::api::request::{Id, Ids, Object, Query, read};
 use crate::app::App;
 use crate::domain::channel::DEFAULT_COLOR;
 use crate::domain::key::Scope;

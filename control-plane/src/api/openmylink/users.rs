@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::account::avatar_url;
 use super::link_request::text;
 use super::reply::{MessageReply, Reply};
-use super::request::{Id, Object, Query, read};
+use crate::api::request::{Id, Object, Query, read};
 use crate::app::App;
 use crate::domain::date::{self, When};
 use crate::domain::key::NewKey;

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::WHAT;
 use crate::api::openmylink::reply::{MessageReply, Reply};
-use crate::api::openmylink::request::{Id, Ids, Object};
+use crate::api::request::{Id, Ids, Object};
 use crate::app::App;
 use crate::domain::bio::value::Theme;
 use crate::domain::bio::{Block, MAX_BLOCKS, icon};

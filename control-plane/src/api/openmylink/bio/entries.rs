@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::WHAT;
 use crate::api::openmylink::export::{CSV, NDJSON};
 use crate::api::openmylink::reply::{Failure, MessageReply, Paging};
-use crate::api::openmylink::request::{Id, Ids, Query};
+use crate::api::request::{Id, Ids, Query};
 use crate::app::App;
 use crate::domain::date;
 use crate::domain::key::Scope;

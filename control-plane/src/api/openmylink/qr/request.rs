@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::api::openmylink::link_request::text;
-use crate::api::openmylink::request::read;
+use crate::api::request::read;
 use crate::domain::color::Color;
 use crate::domain::field::FieldError;
 use crate::domain::qr::style::{Correction, Format};

@@ -1,0 +1,146 @@
+//! Errors of this dialect: problems of RFC 9457, with the fields that are wrong beside them.
+
+use axum::Json;
+use axum::response::{IntoResponse as _, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::error::{ApiError, KeyRefusal};
+use crate::stats::StatsError;
+
+/// Content type of a problem.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
+/// A failed call.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Problem {
+    /// The problem has no page of its own: its title is that of the status.
+    #[serde(rename = "type")]
+    #[schema(example = "about:blank")]
+    kind: &'static str,
+    /// The status in words.
+    #[schema(example = "Unprocessable Content")]
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 422)]
+    status: u16,
+    /// What went wrong, for people.
+    #[schema(example = "url is required")]
+    detail: String,
+    /// The fields that are wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<WrongField>,
+}
+
+/// A field that is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+struct WrongField {
+    /// Where it stands in the body, as a JSON pointer, or its name in the query.
+    #[schema(example = "#/url")]
+    pointer: String,
+    /// What is wrong with it.
+    #[schema(example = "url is required")]
+    detail: String,
+}
+
+/// An error in this dialect's form.
+pub(super) fn render(error: &ApiError) -> Response {
+    let status = status(error);
+    let detail = match error {
+        ApiError::Key(KeyRefusal::Missing) => {
+            "an API key is needed: send it as 'X-API-KEY: KEY'".to_owned()
+        }
+        _ => error.public_message(),
+    };
+    let problem = Problem {
+        kind: "about:blank",
+        title: title(status),
+        status: status.as_u16(),
+        errors: field(error)
+            .map(|name| WrongField {
+                pointer: pointer(name),
+                detail: detail.clone(),
+            })
+            .into_iter()
+            .collect(),
+        detail,
+    };
+    let mut response = (status, Json(problem)).into_response();
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    response
+}
+
+fn status(error: &ApiError) -> StatusCode {
+    match error {
+        ApiError::Field(_)
+        | ApiError::AliasTaken(_)
+        | ApiError::AliasRests { .. }
+        | ApiError::TooManyLinks(_)
+        | ApiError::Stats(StatsError::Cursor(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+        ApiError::NotFound { .. } | ApiError::UnknownPath => StatusCode::NOT_FOUND,
+        ApiError::NotJson(_) => StatusCode::BAD_REQUEST,
+        ApiError::Key(_) => StatusCode::UNAUTHORIZED,
+        ApiError::Plan(_)
+        | ApiError::Forbidden(_)
+        | ApiError::Role(_)
+        | ApiError::NotForApps
+        | ApiError::Escalation => StatusCode::FORBIDDEN,
+        ApiError::Method => StatusCode::METHOD_NOT_ALLOWED,
+        ApiError::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        ApiError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        ApiError::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+        ApiError::Stats(StatsError::Unavailable(_)) | ApiError::Storage(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        ApiError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// RFC 9110 renamed two of those that the `http` crate names.
+fn title(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNPROCESSABLE_ENTITY => "Unprocessable Content",
+        StatusCode::PAYLOAD_TOO_LARGE => "Content Too Large",
+        other => other.canonical_reason().unwrap_or("Error"),
+    }
+}
+
+/// The field that is wrong.
+fn field(error: &ApiError) -> Option<&str> {
+    match error {
+        ApiError::Field(error) => Some(&error.field),
+        ApiError::AliasTaken(_) | ApiError::AliasRests { .. } => Some("code"),
+        _ => None,
+    }
+}
+
+/// `geolinks[0].url` as `#/geolinks/0/url`.
+fn pointer(field: &str) -> String {
+    let mut text = String::from("#/");
+    for c in field.chars() {
+        match c {
+            '.' | '[' => text.push('/'),
+            ']' => {}
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_pointed_at() {
+        assert_eq!(pointer("url"), "#/url");
+        assert_eq!(
+            pointer("geolinks[0].conditions[1].type"),
+            "#/geolinks/0/conditions/1/type"
+        );
+    }
+}
