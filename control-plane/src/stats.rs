@@ -39,7 +39,7 @@ use crate::config::Config;
 use server::Server;
 use span::Span;
 
-pub use dimensions::{ByValue, Dimension, Dimensions, OTHERS};
+pub use dimensions::{ByValue, Dimension, Dimensions, OTHERS, os_family};
 pub use export::{Export, csv_head, csv_line};
 
 /// An answer is not to be had.

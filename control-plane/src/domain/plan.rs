@@ -334,6 +334,9 @@ pub enum PlanRefusal {
         /// What was wanted.
         feature: Feature,
     },
+    /// A dialect that the free plan does not include.
+    #[error("premium required: the free plan does not include this API, change the plan")]
+    Free,
 }
 
 fn remedy(limit: Limit) -> &'static str {
