@@ -20,4 +20,5 @@ mod replay;
 mod rows;
 mod safety;
 mod settings;
+mod small_dialects;
 mod stats;
