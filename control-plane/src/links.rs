@@ -7,6 +7,7 @@ use schemas::slug::{Slug, lookup_key};
 
 use crate::app::App;
 use crate::destinations::{self, Checks};
+use crate::domain::alias::Letters;
 use crate::domain::date::{self, DAY_MS};
 use crate::domain::field::FieldError;
 use crate::domain::link::{Content, Edit, Groups};
@@ -22,6 +23,8 @@ use crate::store::quarantine;
 pub(crate) struct Wish {
     /// The slug; `None`: a random one, or the one it has.
     pub(crate) slug: Option<Slug>,
+    /// Of which letters a random one is.
+    pub(crate) letters: Letters,
     /// The domain, with or without scheme; `None`: the default one, or the one it has.
     pub(crate) domain: Option<String>,
     /// The password; `Some(None)`: none.
@@ -86,6 +89,7 @@ pub(crate) async fn add_all(
         let new = checked.iter().map(|(_, domain, wish, content)| NewLink {
             domain: domain.as_ref().unwrap_or(&app.default_domain),
             slug: wish.slug.clone(),
+            letters: wish.letters,
             content: content.clone(),
             groups: wish.groups.clone(),
             imported_clicks: wish.imported_clicks,

@@ -1,4 +1,5 @@
-//! A look at what links lead to, after the call that made them has been answered: the page's title, where its owner gave
+//! A look at what links lead to, after the call that made them has been answered (one dialect waits for titles, a short
+//! time): the page's title, where its owner gave
 //! none, and whether it lets itself be framed, where a link shows it in a frame. The one way out is [`crate::fetch`].
 //!
 //! Titles wait in a bounded queue in memory: what does not fit, or waits when the process ends, stays without a title
@@ -47,6 +48,13 @@ const PAGE: Wanted = Wanted {
     max_bytes: 256 << 10,
     overflow: Overflow::Cut,
     deadline: Duration::from_secs(10),
+};
+
+/// As [`PAGE`], of a caller who waits for it.
+const PAGE_NOW: Wanted = Wanted {
+    max_bytes: 64 << 10,
+    deadline: Duration::from_secs(3),
+    ..PAGE
 };
 
 /// What is to be looked at.
@@ -109,6 +117,17 @@ pub(crate) async fn look_at_frames(app: Arc<App>) {
             .for_each_concurrent(AT_ONCE, |link| look(&app, link, "frame"))
             .await;
     }
+}
+
+/// The title of a page, read now, for dialects that promise it in the answer. `None`: it has none that can be read.
+pub(crate) async fn title_now(app: &App, url: &str) -> Option<String> {
+    if !app.config.ask_destinations {
+        return None;
+    }
+    let page = app.fetcher.get(url, &PAGE_NOW).await.ok();
+    let title = page.as_ref().and_then(title);
+    metrics::looked("title", if title.is_some() { "found" } else { "nothing" });
+    title
 }
 
 async fn look(app: &App, link: i64, what: &'static str) {

@@ -16,12 +16,15 @@ use crate::domain::field::{self, FieldError};
 use crate::domain::plan::Feature;
 use crate::domain::qr::content::sites;
 use crate::domain::qr::style::{Correction, Format, Style};
-use crate::domain::qr::{Content, Kind, MAX_NAME, drawn_slug, token};
+use crate::domain::qr::{Content, Kind, MAX_NAME, Marked, drawn_slug, token, with_mark};
 use crate::error::ApiError;
 use crate::fetch::{Overflow, Wanted};
 use crate::qr_image::{self, Logo, MAX_LOGO_BYTES};
 use crate::store::blobs;
-use crate::store::qr::{self, Drawn, Place, QrCode, QrWriteError};
+use crate::store::domains::{self, Domain};
+use crate::store::entries::domain_number;
+use crate::store::links::Link;
+use crate::store::qr::{self, Download, Drawn, Place, QrCode, QrWriteError};
 use crate::usage;
 
 /// How a logo is fetched.
@@ -82,6 +85,12 @@ pub(crate) struct New {
     pub(crate) name: String,
     /// How it looks.
     pub(crate) look: Look,
+    /// What it holds as its owner gave it, where the dialect shows that; empty: what is in the image.
+    pub(crate) given: String,
+    /// The link it is made for. A URL that is the link's short one gets the code's mark, see [`crate::domain::qr`].
+    pub(crate) link: Option<Link>,
+    /// Formats in which its image is served beside its own.
+    pub(crate) downloads: &'static [Format],
 }
 
 /// A change of a code; `None` leaves things as they are.
@@ -107,28 +116,42 @@ pub(crate) async fn add(app: &App, workspace: i64, new: New) -> Result<QrCode, A
         Some(url) => Some(fetch_logo(app, &url).await?),
     };
     let token = token().map_err(anyhow::Error::new)?;
+    let content = match &new.link {
+        Some(link) => marked(new.content, link),
+        None => new.content,
+    };
+    let domain = match (&content, &new.link) {
+        // The mark is looked for where the link answers.
+        (Content::Marked(_), Some(link)) => domain_of(app, link).await?,
+        _ => app.default_domain.clone(),
+    };
     for draw in 0..TRIES {
         let slug = drawn_slug(draw).map_err(anyhow::Error::new)?;
         let slug = Slug::parse(&slug).map_err(anyhow::Error::new)?;
-        let text = match &new.content {
-            Content::Tracked(_) => format!("{}/{}", app.default_domain.base_url, slug.to_path()),
+        let text = match &content {
+            Content::Tracked(_) => format!("{}/{}", domain.base_url, slug.to_path()),
             Content::Fixed(text) => text.clone(),
+            Content::Marked(link) => with_mark(&link.url, &slug),
         };
         let picture = draw_image(app, new.field, text, style, logo.clone()).await?;
+        let more = draw_downloads(app, &picture.text, style, &logo, new.downloads).await?;
         let place = Place {
             workspace,
-            domain: &app.default_domain,
+            domain: &domain,
             slug: &slug,
             kind: new.kind,
             token: &token,
+            for_link: new.link.as_ref().map(|link| link.id),
         };
         let drawn = Drawn {
             name: &name,
-            content: &new.content,
+            content: &content,
             text: &picture.text,
             style: &style,
             logo: logo.as_deref(),
             image: &picture.bytes,
+            given: &new.given,
+            downloads: &more,
         };
         match qr::insert(&app.store, &place, &drawn, app.clock.now_ms()).await {
             Ok(id) => return get(app, workspace, id).await,
@@ -161,13 +184,16 @@ pub(crate) async fn update(
         let old = get(app, workspace, id).await?;
         let style = change.look.apply(old.style)?;
         let (field, content) = match &change.content {
+            // What it holds already is no change: it stays what it is.
+            Some((field, Content::Fixed(text))) if *text == old.text => (*field, old.content()?),
             Some((field, content)) => (*field, content.clone()),
-            None => ("name", kept(&old)?),
+            None => ("name", old.content()?),
         };
         let text = match &content {
-            Content::Tracked(_) => old.text.clone(),
+            Content::Tracked(_) | Content::Marked(_) => old.text.clone(),
             Content::Fixed(text) => text.clone(),
         };
+        let given = if text == old.text { &*old.given } else { "" };
         let old_logo = match old.logo {
             None => None,
             Some(hash) => Some(stored(app, hash).await?),
@@ -186,6 +212,21 @@ pub(crate) async fn update(
         } else {
             draw_image(app, field, text, style, logo.clone()).await?
         };
+        let served = qr::downloads(&app.store, id).await?;
+        let more = if is_same {
+            let mut more = Vec::with_capacity(served.len());
+            for (format, hash) in served {
+                let image = stored(app, hash).await?;
+                more.push(Download { format, image });
+            }
+            more
+        } else {
+            // The format that a code had is served on where several are.
+            let had = (!served.is_empty()).then_some(old.style.format);
+            let mut formats: Vec<Format> = served.into_iter().map(|(format, _)| format).collect();
+            formats.extend(had);
+            draw_downloads(app, &picture.text, style, &logo, &formats).await?
+        };
         let drawn = Drawn {
             name: name.as_deref().unwrap_or(&old.name),
             content: &content,
@@ -193,6 +234,8 @@ pub(crate) async fn update(
             style: &style,
             logo: logo.as_deref(),
             image: &picture.bytes,
+            given,
+            downloads: &more,
         };
         match qr::update(&app.store, &old, &drawn, app.clock.now_ms()).await {
             Ok(()) => return Ok(()),
@@ -251,13 +294,93 @@ fn failed(error: QrWriteError, id: &str) -> ApiError {
     }
 }
 
-/// What a code leads to or holds already.
-fn kept(code: &QrCode) -> anyhow::Result<Content> {
-    if code.kind.is_tracked() {
-        qr::destination(code).map(Content::Tracked)
-    } else {
-        Ok(Content::Fixed(code.text.clone()))
+/// The short URL of this link, where the content is that and nothing else; else the content as it is.
+fn marked(content: Content, link: &Link) -> Content {
+    let bare = |url: &str| {
+        let url = url.trim_end_matches('/');
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        rest.to_owned()
+    };
+    match content {
+        Content::Fixed(url) if bare(&url) == bare(&link.short_url()) => Content::Marked(Marked {
+            url,
+            domain: domain_number(link.domain_id),
+            slug: link.slug.clone(),
+        }),
+        other => other,
     }
+}
+
+async fn domain_of(app: &App, link: &Link) -> Result<Domain, ApiError> {
+    if link.domain_id == app.default_domain.id {
+        return Ok(app.default_domain.clone());
+    }
+    Ok(domains::by_id(&app.store, link.domain_id).await?)
+}
+
+/// Sees to it that a code's image is served in all these formats: of codes from before, or from another dialect, it may
+/// not be.
+pub(crate) async fn serve(
+    app: &App,
+    code: QrCode,
+    formats: &'static [Format],
+) -> Result<QrCode, ApiError> {
+    let served = qr::downloads(&app.store, code.id).await?;
+    let is_served = |format: &Format| {
+        *format == code.style.format || served.iter().any(|(known, _)| known == format)
+    };
+    if formats.iter().all(is_served) {
+        return Ok(code);
+    }
+    for _ in 0..TRIES {
+        let old = get(app, code.workspace_id, code.id).await?;
+        let logo = match old.logo {
+            None => None,
+            Some(hash) => Some(stored(app, hash).await?),
+        };
+        let served = qr::downloads(&app.store, code.id).await?;
+        let mut wanted: Vec<Format> = served.into_iter().map(|(format, _)| format).collect();
+        // Those that are there twice are drawn once.
+        wanted.extend(formats);
+        let more = draw_downloads(app, &old.text, old.style, &logo, &wanted).await?;
+        let drawn = Drawn {
+            name: &old.name,
+            content: &old.content()?,
+            text: &old.text,
+            style: &old.style,
+            logo: logo.as_deref(),
+            image: &stored(app, old.image).await?,
+            given: &old.given,
+            downloads: &more,
+        };
+        match qr::update(&app.store, &old, &drawn, app.clock.now_ms()).await {
+            Ok(()) => return get(app, code.workspace_id, code.id).await,
+            Err(QrWriteError::Stale) => {}
+            Err(error) => return Err(failed(error, &code.id.to_string())),
+        }
+    }
+    Err(anyhow::anyhow!("a QR code that others change all the time").into())
+}
+
+/// The image in these formats but its own.
+async fn draw_downloads(
+    app: &App,
+    text: &str,
+    style: Style,
+    logo: &Option<Bytes>,
+    formats: &[Format],
+) -> Result<Vec<Download>, ApiError> {
+    let mut drawn: Vec<Download> = Vec::new();
+    for format in formats.iter().copied() {
+        if format == style.format || drawn.iter().any(|one| one.format == format) {
+            continue;
+        }
+        let style = Style { format, ..style };
+        let picture = draw_image(app, "format", text.to_owned(), style, logo.clone()).await?;
+        let image = picture.bytes;
+        drawn.push(Download { format, image });
+    }
+    Ok(drawn)
 }
 
 async fn stored(app: &App, hash: blobs::BlobHash) -> Result<Bytes, ApiError> {
@@ -269,6 +392,8 @@ async fn stored(app: &App, hash: blobs::BlobHash) -> Result<Bytes, ApiError> {
 async fn check_destination(app: &App, field: &str, content: &Content) -> Result<(), ApiError> {
     let url = match content {
         Content::Tracked(url) => url,
+        // A link of the workspace, whose own destination was looked at.
+        Content::Marked(_) => return Ok(()),
         Content::Fixed(text) => {
             for site in sites(text) {
                 destinations::check_listed(app, field, site)?;

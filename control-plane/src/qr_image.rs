@@ -81,8 +81,8 @@ fn encode(field: &str, text: &str, style: &Style, has_logo: bool) -> Result<QrCo
         (level, Version::MIN)
     };
     let segments = QrSegment::make_segments(text);
-    // More correction than asked for where it costs no larger image.
-    QrCode::encode_segments_advanced(&segments, level, version, Version::MAX, None::<Mask>, true)
+    // The level that was asked for and no other, though a higher one might cost no larger image: owners look at it.
+    QrCode::encode_segments_advanced(&segments, level, version, Version::MAX, None::<Mask>, false)
         .map_err(|_| {
             let hint = if has_logo { " with a logo" } else { "" };
             FieldError::new(

@@ -39,7 +39,7 @@ use crate::config::Config;
 use server::Server;
 use span::Span;
 
-pub use dimensions::{ByValue, Dimension, Dimensions, OTHERS};
+pub use dimensions::{ByValue, Dimension, Dimensions, OTHERS, os_family};
 pub use export::{Export, csv_head, csv_line};
 
 /// An answer is not to be had.
@@ -301,6 +301,25 @@ impl Stats {
             return Ok(EventPage::default());
         };
         events::page(&self.server, of, &span, after, limit).await
+    }
+
+    /// The last visits of a link, newest first, at most `limit`. [`Event::is_unique`] is not told.
+    ///
+    /// # Errors
+    /// ClickHouse is not there.
+    pub async fn recent(
+        &self,
+        workspace: u64,
+        link: u64,
+        bots: Bots,
+        limit: usize,
+    ) -> Result<Vec<Event>, StatsError> {
+        let of = Of {
+            workspace,
+            link,
+            bots,
+        };
+        events::recent(&self.server, of, limit).await
     }
 
     /// All visits of a range, oldest first, as they come: memory does not depend on their number.

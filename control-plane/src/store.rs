@@ -274,8 +274,13 @@ fn sqlite_pool(connections: u32, read_only: bool) -> AnyPoolOptions {
 
 /// The LIKE pattern, with `!` as its escape, of lower-case texts that hold this one in any case.
 fn holding(text: &str) -> String {
+    holding_as_it_is(&text.to_lowercase())
+}
+
+/// As [`holding`], of texts that hold this one as it is written.
+fn holding_as_it_is(text: &str) -> String {
     let mut pattern = String::from("%");
-    for c in text.to_lowercase().chars() {
+    for c in text.chars() {
         if matches!(c, '%' | '_' | '!') {
             pattern.push('!');
         }

@@ -62,14 +62,24 @@ pub const SQLITE: &[Migration] = &[
         sql: include_str!("../sql/sqlite/0011_qr_limit.sql"),
     },
     Migration {
-        number: 15,
+        number: 12,
         name: "members_of_ended",
-        sql: include_str!("../sql/sqlite/0015_members_of_ended.sql"),
+        sql: include_str!("../sql/sqlite/0012_members_of_ended.sql"),
     },
     Migration {
-        number: 20,
+        number: 13,
         name: "urlr",
-        sql: include_str!("../sql/sqlite/0020_urlr.sql"),
+        sql: include_str!("../sql/sqlite/0013_urlr.sql"),
+    },
+    Migration {
+        number: 14,
+        name: "qr_for_links",
+        sql: include_str!("../sql/sqlite/0014_qr_for_links.sql"),
+    },
+    Migration {
+        number: 15,
+        name: "drawn_slugs",
+        sql: include_str!("../sql/sqlite/0015_drawn_slugs.sql"),
     },
 ];
 
@@ -131,14 +141,24 @@ pub const POSTGRES: &[Migration] = &[
         sql: include_str!("../sql/postgres/0011_qr_limit.sql"),
     },
     Migration {
-        number: 15,
+        number: 12,
         name: "members_of_ended",
-        sql: include_str!("../sql/postgres/0015_members_of_ended.sql"),
+        sql: include_str!("../sql/postgres/0012_members_of_ended.sql"),
     },
     Migration {
-        number: 20,
+        number: 13,
         name: "urlr",
-        sql: include_str!("../sql/postgres/0020_urlr.sql"),
+        sql: include_str!("../sql/postgres/0013_urlr.sql"),
+    },
+    Migration {
+        number: 14,
+        name: "qr_for_links",
+        sql: include_str!("../sql/postgres/0014_qr_for_links.sql"),
+    },
+    Migration {
+        number: 15,
+        name: "drawn_slugs",
+        sql: include_str!("../sql/postgres/0015_drawn_slugs.sql"),
     },
 ];
 

@@ -1,22 +1,47 @@
-//! Minilnk's API under `/api/v1`.
+//! Minilnk's API under `/api/v1`: links, QR codes and analytics.
+//!
+//! Where the document is silent, or more is possible here:
+//! - Links are those of the key's workspace, whoever of its members made them and in whichever dialect. `user_id` is the
+//!   user of the key. `original_url` is the URL in its one form (`https://e.test` is `https://e.test/`).
+//! - `null` and an empty text are as good as absent: Laravel's forms do so. In a `PUT` a `title` of `""` takes the title
+//!   away; all other fields then stay. An `alias` in a `PUT` must be the one it has.
+//! - A body must be a JSON object, whatever its content type says; anything else, forms too, is 400.
+//! - A 422 names the first field that is wrong. Unknown fields are ignored, and so are attempts to override the method.
+//! - A page number that is none is page 1, one beyond the end is an empty page, as Laravel's paginator has it; its URLs keep
+//!   the search.
+//! - The free plan has no access, but for keys that administer the installation. `alias`, `password`, `expires_at` and
+//!   colours are features of plans (`alias`, `password`, `expiry`, `qrcolors`).
+//! - A QR code holds `content` as its type says (`mailto:`, `SMSTO:`, `tel:`); where that is the short URL of `link_id`, with
+//!   the mark `?qr=<id>` behind it, the id being the digits of the code's own address `qr/<id>`. Visits with the mark of a
+//!   code that is there are scans: `scan_count`. Codes of other dialects are shown with what is in their image.
+//! - Without ClickHouse lists show 0 clicks and say `X-Stats: unavailable`; analytics are 503 then.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use axum::response::{Html, IntoResponse as _, Response};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
 use serde::Serialize;
-use serde_json::Value;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi, ToSchema};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 
-use super::dialect::{Dialect, bearer, everyone, in_header, in_query};
-use super::openapi::{self, Refusals};
+use super::dialect::{Dialect, bearer, in_header, in_query};
 use crate::app::App;
+use crate::domain::key::Scope;
+use crate::domain::plan::PlanRefusal;
 use crate::error::ApiError;
-use crate::rate::{self, Window};
+use crate::middleware::Caller;
+use crate::rate::Window;
 use crate::stats::StatsError;
+use crate::store::keys::KeyRow;
+
+mod analytics;
+mod body;
+mod links;
+mod openapi;
+mod paginator;
+mod qrcodes;
 
 /// This dialect: a rolling minute.
 pub(crate) const DIALECT: Dialect = Dialect {
@@ -25,30 +50,82 @@ pub(crate) const DIALECT: Dialect = Dialect {
         bearer(headers)
             .unwrap_or_else(|| in_header(headers, "x-api-key").or_else(|| in_query(uri, "api_key")))
     },
-    admit: everyone,
+    admit,
     window: Window::Rolling(60),
-    rate: rate::of_key,
-    anonymous: 60,
+    rate,
+    anonymous: FREE,
     render,
 };
+
+/// Calls a minute of the free plan, each of which is refused.
+const FREE: i64 = 60;
+
+/// Calls a minute of the largest plan.
+const MOST: i64 = 300;
+
+/// Calls a minute of a key: its own rate, else that of its plan as far as this dialect goes.
+fn rate(key: &KeyRow) -> i64 {
+    match (key.rate_per_minute, key.plan_rate) {
+        (Some(own), _) => own,
+        (None, _) if key.plan_is_free => FREE,
+        (None, 0) => MOST,
+        (None, plan) => plan.min(MOST),
+    }
+}
+
+fn admit(caller: &Caller) -> Result<(), ApiError> {
+    if caller.key.plan_is_free && !caller.key.scopes.allow(Scope::Admin) {
+        return Err(PlanRefusal::Free.into());
+    }
+    Ok(())
+}
 
 /// All endpoints of the dialect.
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/api/v1/openapi.json", get(document))
-        .route("/api/v1/docs", get(page))
+        .route("/api/v1/links", get(links::list).post(links::add))
+        .route(
+            "/api/v1/links/{id}",
+            get(links::show).put(links::update).delete(links::delete),
+        )
+        .route("/api/v1/links/{id}/analytics", get(analytics::show))
+        .route("/api/v1/qrcodes", get(qrcodes::list).post(qrcodes::add))
+        .route(
+            "/api/v1/qrcodes/{id}",
+            get(qrcodes::show).delete(qrcodes::delete),
+        )
+        .route("/api/v1/openapi.json", get(openapi::document))
+        .route("/api/v1/docs", get(openapi::page))
 }
 
 /// A failed call.
 #[derive(Debug, Serialize, ToSchema)]
 struct Refusal {
     /// What went wrong, for people.
+    #[schema(example = "original_url is required")]
     message: String,
+    /// With status 422: by field, what is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, Vec<String>>>)]
+    errors: Option<Value>,
+}
+
+/// A done call that has nothing to show.
+#[derive(Debug, Serialize, ToSchema)]
+struct Done {
+    #[schema(example = "Link deleted successfully.")]
+    message: &'static str,
 }
 
 fn render(error: &ApiError) -> Response {
     let message = error.public_message();
-    (status(error), Json(Refusal { message })).into_response()
+    let field = match error {
+        ApiError::Field(error) => Some(error.field.as_str()),
+        ApiError::AliasTaken(_) | ApiError::AliasRests { .. } => Some("alias"),
+        _ => None,
+    };
+    let errors = field.map(|field| json!({field: [message]}));
+    (status(error), Json(Refusal { message, errors })).into_response()
 }
 
 fn status(error: &ApiError) -> StatusCode {
@@ -77,46 +154,33 @@ fn status(error: &ApiError) -> StatusCode {
     }
 }
 
-/// How this dialect refuses.
-const REFUSALS: Refusals = Refusals {
-    base: "/api/v1",
-    media: "application/json",
-    schema: "Refusal",
-};
-
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "Signpost: Minilnk API", description = "Short links, QR codes and analytics."),
-    paths(),
-    components(schemas(Refusal)),
-    security(("key" = [])),
-    modifiers(&Key)
-)]
-struct Document;
-
-struct Key;
-
-impl Modify for Key {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-        let components = document.components.get_or_insert_default();
-        components.add_security_scheme("key", SecurityScheme::Http(bearer));
+/// An error under the name that this dialect has for its field.
+fn named(error: ApiError) -> ApiError {
+    const NAMES: [(&str, &str); 6] = [
+        ("url", "original_url"),
+        ("custom", "alias"),
+        ("data", "content"),
+        ("foreground", "foreground_color"),
+        ("background", "background_color"),
+        ("format", "content"),
+    ];
+    match error {
+        ApiError::Field(mut error) => {
+            if let Some((_, name)) = NAMES.iter().find(|(ours, _)| *ours == error.field) {
+                error.field = (*name).to_owned();
+            }
+            ApiError::Field(error)
+        }
+        other => other,
     }
 }
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
-    let mut document = serde_json::json!(Document::openapi());
-    REFUSALS.complete(&mut document);
-    document
-});
-
-async fn document() -> Json<&'static Value> {
-    Json(&DOCUMENT)
+/// A time in this dialect's form: `2026-05-24T22:05:00.000000Z`.
+fn time(ms: i64) -> String {
+    crate::domain::date::worded(ms, "%Y-%m-%dT%H:%M:%S%.6fZ")
 }
 
-async fn page() -> Html<String> {
-    openapi::page(
-        &DOCUMENT,
-        "Send your key as <code>Authorization: Bearer KEY</code>, <code>X-API-Key: KEY</code> or <code>?api_key=KEY</code>.",
-    )
+/// A text, or nothing where it is empty.
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
 }

@@ -31,7 +31,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, patch, post, put};
 
-use super::dialect::{Dialect, bearer, everyone, in_query};
+use super::dialect::{Dialect, bearer, everyone, in_header, in_query};
 use crate::app::App;
 use crate::rate;
 
@@ -67,7 +67,17 @@ pub(crate) mod users;
 /// This dialect: the rate is that of the key, else of the plan.
 pub(crate) const DIALECT: Dialect = Dialect {
     base: "/api",
-    credential: |headers, uri| bearer(headers).unwrap_or_else(|| in_query(uri, "key")),
+    credential: |headers, uri| {
+        bearer(headers)
+            .unwrap_or_else(|| in_query(uri, "key"))
+            .or_else(|| {
+                // Images of QR codes are Minilnk's, too, at the same path.
+                uri.path()
+                    .starts_with("/dashboard/")
+                    .then(|| in_header(headers, "x-api-key").or_else(|| in_query(uri, "api_key")))
+                    .flatten()
+            })
+    },
     admit: everyone,
     window: rate::MINUTE,
     rate: rate::of_key,

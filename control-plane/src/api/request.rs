@@ -18,7 +18,7 @@ use crate::error::ApiError;
 use crate::files::linger;
 
 /// Largest body of a plain call, in bytes: a link with every field at its limit is a tenth of it.
-const MAX_BODY: usize = 1 << 20;
+pub(crate) const MAX_BODY: usize = 1 << 20;
 
 /// Largest body of a call with many links, in bytes: 1,000 links of 8 KiB and their fields.
 const MAX_BULK_BODY: usize = 16 << 20;

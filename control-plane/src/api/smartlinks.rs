@@ -1,23 +1,40 @@
-//! SmartLinks' API under `/v1`.
+//! SmartLinks' API under `/v1`: links, QR codes and analytics.
+//!
+//! Where the document is silent, or more is possible here:
+//! - Links are those of the key's workspace, in whichever dialect they were made; `link_` and `qr_` are followed by their
+//!   numbers in base 36.
+//! - `metadata` is a JSON object of the owner's programs, at most 16 KiB, which comes back byte for byte; nothing here looks
+//!   into it. In a `PATCH`, `null` takes a title or the metadata away, and what is absent stays.
+//! - `shortCode` is 1 to 100 letters, digits, `-` and `_`; a taken one is 400, as all that is wrong with a call's content.
+//! - A QR code holds the link's short URL with a mark behind it (`?qr=…`), by which its scans are known. Its logo is fetched
+//!   once, when it is made.
+//! - Calls are counted by the hour: 1,000 of the free plan; 10,000, or sixty times the plan's rate a minute if that is
+//!   more, of others; of a key with a rate of its own sixty times that.
+//! - In analytics `from` and `to` may be days or instants of ISO 8601, UTC without offset; the second named by `to` is part
+//!   of the range. iPads count as `ios`; what is neither Apple's nor Android is `web`, unknown programs too.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use axum::response::{Html, IntoResponse as _, Response};
-use axum::routing::get;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::StatusCode;
 use serde::Serialize;
-use serde_json::Value;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa::ToSchema;
 
 use super::dialect::{Dialect, bearer, everyone};
-use super::openapi::{self, Refusals};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::rate::Window;
 use crate::stats::StatsError;
 use crate::store::keys::KeyRow;
+
+mod analytics;
+mod body;
+mod ids;
+mod links;
+mod openapi;
+mod qr_codes;
 
 /// This dialect: calls are counted by the hour.
 pub(crate) const DIALECT: Dialect = Dialect {
@@ -49,8 +66,15 @@ fn rate(key: &KeyRow) -> i64 {
 /// All endpoints of the dialect.
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/v1/openapi.json", get(document))
-        .route("/v1/docs", get(page))
+        .route("/v1/links", get(links::list).post(links::add))
+        .route(
+            "/v1/links/{id}",
+            get(links::show).patch(links::update).delete(links::delete),
+        )
+        .route("/v1/qr-codes", post(qr_codes::add))
+        .route("/v1/analytics/{id}", get(analytics::show))
+        .route("/v1/openapi.json", get(openapi::document))
+        .route("/v1/docs", get(openapi::page))
 }
 
 /// A failed call.
@@ -103,46 +127,34 @@ fn codes(error: &ApiError) -> (StatusCode, &'static str) {
     }
 }
 
-/// How this dialect refuses.
-const REFUSALS: Refusals = Refusals {
-    base: "/v1",
-    media: "application/json",
-    schema: "Refusal",
-};
-
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "Signpost: SmartLinks API", description = "Short links, QR codes and analytics."),
-    paths(),
-    components(schemas(Refusal)),
-    security(("key" = [])),
-    modifiers(&Key)
-)]
-struct Document;
-
-struct Key;
-
-impl Modify for Key {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-        let components = document.components.get_or_insert_default();
-        components.add_security_scheme("key", SecurityScheme::Http(bearer));
+/// An error under the name that this dialect has for its field.
+fn named(error: ApiError) -> ApiError {
+    const NAMES: [(&str, &str); 4] = [
+        ("custom", "shortCode"),
+        ("foreground", "style.dotsColor"),
+        ("background", "style.backgroundColor"),
+        ("logo", "style.logo"),
+    ];
+    match error {
+        ApiError::Field(mut error) => {
+            if let Some((_, name)) = NAMES.iter().find(|(ours, _)| *ours == error.field) {
+                error.field = (*name).to_owned();
+            }
+            ApiError::Field(error)
+        }
+        ApiError::AliasTaken(slug) => {
+            ApiError::field("shortCode", format!("'{slug}' is already in use"))
+        }
+        ApiError::AliasRests { slug, free } => {
+            let problem =
+                format!("'{slug}' was given up a short while ago and is free from {free} (UTC) on");
+            ApiError::field("shortCode", problem)
+        }
+        other => other,
     }
 }
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
-    let mut document = serde_json::json!(Document::openapi());
-    REFUSALS.complete(&mut document);
-    document
-});
-
-async fn document() -> Json<&'static Value> {
-    Json(&DOCUMENT)
-}
-
-async fn page() -> Html<String> {
-    openapi::page(
-        &DOCUMENT,
-        "Send your key as <code>Authorization: Bearer KEY</code>.",
-    )
+/// A time in this dialect's form: `2026-02-01T10:00:00Z`.
+fn time(ms: i64) -> String {
+    crate::domain::date::worded(ms, "%Y-%m-%dT%H:%M:%SZ")
 }

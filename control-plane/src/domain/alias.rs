@@ -16,6 +16,22 @@ const ALPHABET: &[u8; 57] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrs
 /// hundreds of millions.
 pub const LENGTH: usize = 7;
 
+/// Characters of drawn slugs where a dialect promises small ones.
+const SMALL: &[u8; 32] = b"23456789abcdefghijkmnpqrstuvwxyz";
+
+/// How much longer slugs of small letters are: 32^9 are more than 57^7.
+const SMALL_LONGER: usize = 2;
+
+/// Which letters a drawn slug has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Letters {
+    /// Upper and lower case, so that case is seen to matter.
+    #[default]
+    Both,
+    /// Lower case.
+    Small,
+}
+
 /// A slug an owner chose for `field`. Space around it is cut off.
 ///
 /// # Errors
@@ -47,22 +63,26 @@ fn is_unseen(c: char) -> bool {
         | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// A random slug of `length` characters with upper and lower case in it, so that case is seen to matter.
+/// A random slug of `length` characters with upper and lower case in it, or of some more small ones.
 ///
 /// # Errors
 /// The system has no randomness.
-pub fn random(length: usize) -> Result<Slug, getrandom::Error> {
+pub fn random(letters: Letters, length: usize) -> Result<Slug, getrandom::Error> {
     loop {
-        let text = draw(length)?;
-        let mixed = text.bytes().any(|b| b.is_ascii_lowercase())
-            && text.bytes().any(|b| b.is_ascii_uppercase());
+        let text = match letters {
+            Letters::Both => draw(ALPHABET, length)?,
+            Letters::Small => draw(SMALL, length + SMALL_LONGER)?,
+        };
+        let mixed = letters == Letters::Small
+            || text.bytes().any(|b| b.is_ascii_lowercase())
+                && text.bytes().any(|b| b.is_ascii_uppercase());
         if let (true, Ok(slug)) = (mixed, Slug::parse(&text)) {
             return Ok(slug);
         }
     }
 }
 
-fn draw(length: usize) -> Result<String, getrandom::Error> {
+fn draw(alphabet: &[u8], length: usize) -> Result<String, getrandom::Error> {
     let mut text = String::with_capacity(length);
     let mut bytes = [0; 32];
     while text.len() < length {
@@ -70,8 +90,8 @@ fn draw(length: usize) -> Result<String, getrandom::Error> {
         for byte in bytes {
             // Bytes beyond the last whole multiple are dropped: each character is equally likely.
             if text.len() < length
-                && usize::from(byte) < 256 - 256 % ALPHABET.len()
-                && let Some(c) = ALPHABET.get(usize::from(byte) % ALPHABET.len())
+                && usize::from(byte) < 256 - 256 % alphabet.len()
+                && let Some(c) = alphabet.get(usize::from(byte) % alphabet.len())
             {
                 text.push(char::from(*c));
             }
@@ -86,8 +106,9 @@ mod tests {
 
     #[test]
     fn drawn_slugs_are_mixed_case_unambiguous_and_differ() {
-        let slugs: std::collections::BTreeSet<_> =
-            (0..500).map(|_| random(LENGTH).expect("random")).collect();
+        let slugs: std::collections::BTreeSet<_> = (0..500)
+            .map(|_| random(Letters::Both, LENGTH).expect("random"))
+            .collect();
         assert_eq!(slugs.len(), 500);
         for slug in slugs {
             let text = slug.as_str();

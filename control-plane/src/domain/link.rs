@@ -48,6 +48,8 @@ pub struct Content {
     pub utm: [String; 5],
     /// Put into the destination's query.
     pub parameters: Vec<(String, String)>,
+    /// The slug was drawn, and not chosen.
+    pub is_drawn: bool,
     /// Everything beyond a redirect.
     pub extras: Extras,
 }
@@ -142,6 +144,7 @@ impl Content {
         let targets = [&extras.countries, &extras.devices, &extras.languages];
         [
             (Feature::Password, extras.password.is_some()),
+            (Feature::Expiry, self.expires_at.is_some()),
             (Feature::ClickLimit, extras.max_clicks.is_some()),
             (
                 Feature::Rules,

@@ -75,10 +75,16 @@ pub enum Feature {
     Bio,
     /// Files.
     Files,
+    /// Slugs that owners choose.
+    Alias,
+    /// Links that end at a time.
+    Expiry,
+    /// QR codes in other colours than black on white.
+    QrColors,
 }
 
 /// All features with their names.
-const FEATURES: [(Feature, &str); 13] = [
+const FEATURES: [(Feature, &str); 16] = [
     (Feature::Password, "password"),
     (Feature::Rules, "rules"),
     (Feature::Variants, "variants"),
@@ -92,6 +98,9 @@ const FEATURES: [(Feature, &str); 13] = [
     (Feature::Channels, "channels"),
     (Feature::Bio, "bio"),
     (Feature::Files, "files"),
+    (Feature::Alias, "alias"),
+    (Feature::Expiry, "expiry"),
+    (Feature::QrColors, "qrcolors"),
 ];
 
 impl fmt::Display for Feature {
@@ -326,6 +335,9 @@ pub enum PlanRefusal {
         /// What was wanted.
         feature: Feature,
     },
+    /// A dialect that the free plan does not include.
+    #[error("premium required: the free plan does not include this API, change the plan")]
+    Free,
 }
 
 fn remedy(limit: Limit) -> &'static str {

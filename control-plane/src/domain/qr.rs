@@ -3,6 +3,12 @@
 //! A code of kind `link` or `dynamic` is **tracked**: its image holds the code's own address `<host>/qr/<slug>`, which
 //! leads on to a destination that can change after printing, and each visit there is a scan. In all others the image
 //! holds the content itself, fixed; nobody can count their scans, and their address answers the image.
+//!
+//! A code of a URL that is the short URL of a link it was **made for** holds that URL with a mark, `?qr=<id>`, the id being
+//! the digits of its own address: proxies count a visit with it for the link and, as a scan, for the code. Its own address
+//! leads to the link. A mark is believed as long as the code is there; the image is as good as the short URL in it.
+
+use schemas::slug::Slug;
 
 use super::destination::Destination;
 use super::field::FieldError;
@@ -97,6 +103,34 @@ pub enum Content {
     Tracked(Destination),
     /// The text in the image.
     Fixed(String),
+    /// A short URL, which is in the image with the code's mark.
+    Marked(Marked),
+}
+
+/// The short URL of the link that a code was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marked {
+    /// As its owner gave it.
+    pub url: String,
+    /// Id of the link's domain, as entries hold it.
+    pub domain: u32,
+    /// The link's path there.
+    pub slug: Slug,
+}
+
+/// A short URL with the mark of the code at this address, `qr/…`.
+pub fn with_mark(url: &str, address: &Slug) -> String {
+    format!("{url}{}", mark(address))
+}
+
+/// The URL before the mark of the code at this address; `None`: there is no such mark.
+pub fn without_mark<'t>(text: &'t str, address: &Slug) -> Option<&'t str> {
+    text.strip_suffix(&mark(address))
+}
+
+fn mark(address: &Slug) -> String {
+    let id = address.as_str();
+    format!("?qr={}", id.strip_prefix("qr/").unwrap_or(id))
 }
 
 /// A random slug for the `draw`th try, counted from 0: longer after some misses.
@@ -156,5 +190,16 @@ mod tests {
             assert!(Slug::parse(&slug).expect("legal").is_reserved());
         }
         assert_ne!(token().expect("random"), token().expect("random"));
+    }
+
+    #[test]
+    fn a_mark_names_the_codes_own_address() {
+        let address = Slug::parse("qr/0123abcd").expect("legal");
+        let marked = with_mark("https://go.test/a", &address);
+        assert_eq!(marked, "https://go.test/a?qr=0123abcd");
+        assert_eq!(without_mark(&marked, &address), Some("https://go.test/a"));
+        assert_eq!(without_mark("https://go.test/a", &address), None);
+        let other = Slug::parse("qr/0123abce").expect("legal");
+        assert_eq!(without_mark(&marked, &other), None);
     }
 }

@@ -17,6 +17,14 @@ const MAX_VALUES: usize = 1_000;
 /// The operating system with its version, where both are known.
 pub(super) const OS: &str = "if(os = '', '', trimRight(concat(os, ' ', os_version)))";
 
+/// An operating system of [`Dimension::Os`] without its version.
+pub fn os_family(os: &str) -> &str {
+    match os.rsplit_once(' ') {
+        Some((family, version)) if version.starts_with(|c: char| c.is_ascii_digit()) => family,
+        _ => os,
+    }
+}
+
 /// What clicks are broken down by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dimension {
@@ -189,6 +197,19 @@ mod tests {
         assert_eq!(named.get(""), Some(&77));
         assert_eq!(named.get("\u{fffd}\u{fffd}"), Some(&9_000));
         assert_eq!(named.get(OTHERS), Some(&(1..=501).sum::<u64>()));
+    }
+
+    #[test]
+    fn a_system_loses_its_version_and_nothing_else() {
+        for (os, family) in [
+            ("Windows 10", "Windows"),
+            ("iOS 17.4.1", "iOS"),
+            ("Windows XP", "Windows XP"),
+            ("Mac OS X 10.15.7", "Mac OS X"),
+            ("", ""),
+        ] {
+            assert_eq!(os_family(os), family);
+        }
     }
 
     #[test]

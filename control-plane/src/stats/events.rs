@@ -235,6 +235,36 @@ pub(super) async fn page(
     })
 }
 
+/// The last visits, newest first: each half of the table is read backwards from its end.
+pub(super) async fn recent(
+    server: &Server,
+    of: Of,
+    limit: usize,
+) -> Result<Vec<Event>, StatsError> {
+    let (conditions, columns) = (of.conditions(), columns());
+    let backwards = TABLE_ORDER.replace(", ", " DESC, ");
+    let half = |flag: &str| {
+        format!(
+            "SELECT {columns} FROM signpost.clicks WHERE {conditions} AND {flag}
+             ORDER BY {backwards} DESC LIMIT {{limit:UInt64}}"
+        )
+    };
+    let sql = format!(
+        "SELECT * FROM ({} UNION ALL {})
+         ORDER BY time_ms DESC, epoch DESC, worker DESC, position DESC LIMIT {{limit:UInt64}}",
+        half("rolled_up = false"),
+        half("rolled_up = true")
+    );
+    let query = of
+        .bind(server.query(&sql, ANSWER_TIMEOUT)?)
+        .param("limit", limit as u64);
+    let visits: Vec<Visit> = server.answer(ANSWER_TIMEOUT, query.fetch_all()).await?;
+    Ok(visits
+        .into_iter()
+        .map(|visit| visit.into_event(false))
+        .collect())
+}
+
 #[derive(Debug, Row, Deserialize)]
 struct First {
     first: Place,

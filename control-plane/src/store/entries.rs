@@ -18,7 +18,7 @@ use schemas::slug::Slug;
 use sqlx::Row as _;
 
 use super::{Store, blocked, feed, quarantine};
-use crate::domain::alias;
+use crate::domain::alias::{self, Letters};
 use crate::domain::link::Content;
 
 /// What a row of `links` is. The numbers are in databases: never reused.
@@ -132,11 +132,19 @@ pub const DRAWS: usize = 10;
 /// # Errors
 /// The system has no randomness, or the prefix begins no legal slug.
 pub fn drawn_slug(prefix: &str, draw: usize) -> anyhow::Result<Slug> {
-    let drawn = alias::random(alias::LENGTH + draw / 3)?;
+    let drawn = drawn_of(Letters::Both, draw)?;
     if prefix.is_empty() {
         return Ok(drawn);
     }
     Ok(Slug::parse(&format!("{prefix}{drawn}"))?)
+}
+
+/// As [`drawn_slug`], of these letters and without prefix.
+///
+/// # Errors
+/// The system has no randomness.
+pub fn drawn_of(letters: Letters, draw: usize) -> anyhow::Result<Slug> {
+    Ok(alias::random(letters, alias::LENGTH + draw / 3)?)
 }
 
 /// Whether no row of any kind answers at this slug of a domain. A courtesy for forms and drawn names: by the time of an
@@ -168,10 +176,10 @@ pub async fn insert(
     let query = sqlx::query(
         "INSERT INTO links (domain_id, slug, destination, title, description, redirect_status, is_private, \
          is_disabled, starts_at, expires_at, expired_url, utm_source, utm_medium, utm_campaign, utm_term, utm_content, \
-         parameters, extras, search, group_no, entry, deletes_at, id, uuid, workspace_id, kind, imported_clicks, \
-         created_at, updated_at) \
+         parameters, extras, is_drawn, search, group_no, entry, deletes_at, id, uuid, workspace_id, kind, \
+         imported_clicks, created_at, updated_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, \
-         $23, $24, $25, $26, 0, $27, $27) ON CONFLICT (domain_id, slug) DO NOTHING",
+         $23, $24, $25, $26, $27, 0, $28, $28) ON CONFLICT (domain_id, slug) DO NOTHING",
     );
     let form = blocked::form(write, row.entry)?;
     let done = bind_row(query, row, &form.entry)
@@ -236,7 +244,7 @@ pub async fn update(
         "UPDATE links SET domain_id = $1, slug = $2, destination = $3, title = $4, description = $5, \
          redirect_status = $6, is_private = $7, is_disabled = $8, starts_at = $9, expires_at = $10, expired_url = $11, \
          utm_source = $12, utm_medium = $13, utm_campaign = $14, utm_term = $15, utm_content = $16, parameters = $17, \
-         extras = $18, search = $19, group_no = $20, entry = $21, deletes_at = $22 WHERE id = $23",
+         extras = $18, is_drawn = $19, search = $20, group_no = $21, entry = $22, deletes_at = $23 WHERE id = $24",
     );
     let form = blocked::form(write, new.entry)?;
     let done = bind_row(query, new, &form.entry)
@@ -329,7 +337,7 @@ fn locked(id: i64, row: &sqlx::any::AnyRow) -> sqlx::Result<Locked> {
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;
 
-/// Binds the 22 columns from `domain_id` to `deletes_at`, in the order of both statements above.
+/// Binds the 23 columns from `domain_id` to `deletes_at`, in the order of both statements above.
 fn bind_row<'q>(query: Query<'q>, row: &Row<'_>, entry: &[u8]) -> Query<'q> {
     let content = row.content;
     let mut query = query
@@ -350,6 +358,7 @@ fn bind_row<'q>(query: Query<'q>, row: &Row<'_>, entry: &[u8]) -> Query<'q> {
     query
         .bind(serde_json::json!(content.parameters).to_string())
         .bind(content.extras.to_json())
+        .bind(i64::from(content.is_drawn))
         .bind(content.search_text(row.slug))
         .bind(row.held(entry).group() as i64)
         .bind(entry.to_vec())

@@ -85,6 +85,7 @@ impl<'r> FromRow<'r, AnyRow> for Link {
                     row.try_get("utm_term")?,
                     row.try_get("utm_content")?,
                 ],
+                is_drawn: row.try_get::<i64, _>("is_drawn")? != 0,
                 parameters: serde_json::from_str(&parameters)
                     .map_err(|e| bad("parameters", e.to_string()))?,
                 extras: Extras::from_json(&extras).map_err(|e| bad("extras", e.to_string()))?,

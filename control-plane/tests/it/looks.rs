@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use crate::harness::{TestApp, eventually, on_both_engines};
 
 /// A web server that answers by path, and how often it was asked.
-async fn site(
+pub(crate) async fn site(
     answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
 ) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
@@ -37,7 +37,7 @@ async fn site(
     (format!("http://{addr}"), asked)
 }
 
-fn page(headers: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn page(headers: &str, body: &[u8]) -> Vec<u8> {
     let mut answer = format!(
         "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{headers}\r\n",
         body.len()
@@ -47,10 +47,10 @@ fn page(headers: &str, body: &[u8]) -> Vec<u8> {
     answer
 }
 
-const HTML: &str = "Content-Type: text/html\r\n";
+pub(crate) const HTML: &str = "Content-Type: text/html\r\n";
 
 /// The same control plane, asking.
-async fn asking(app: TestApp) -> TestApp {
+pub(crate) async fn asking(app: TestApp) -> TestApp {
     let database = app.database();
     let data = app.stop().await;
     TestApp::start_in(data, database, &[("SIGNPOST_ASK_DESTINATIONS", "on")])

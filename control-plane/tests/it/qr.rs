@@ -82,7 +82,7 @@ impl Code {
 }
 
 /// Destination and plan of the entry at a slug.
-async fn held(app: &TestApp, slug: &str) -> Option<(String, Plan)> {
+pub(crate) async fn held(app: &TestApp, slug: &str) -> Option<(String, Plan)> {
     let (entry,): (Vec<u8>,) = sqlx::query_as("SELECT entry FROM links WHERE slug = $1")
         .bind(slug.to_owned())
         .fetch_optional(app.running.store.readers())
@@ -94,7 +94,7 @@ async fn held(app: &TestApp, slug: &str) -> Option<(String, Plan)> {
 }
 
 /// A PNG as pixels.
-fn pixels(png: &[u8]) -> (usize, Vec<[u8; 3]>) {
+pub(crate) fn pixels(png: &[u8]) -> (usize, Vec<[u8; 3]>) {
     let mut decoder = png::Decoder::new(std::io::Cursor::new(png));
     decoder.set_transformations(png::Transformations::EXPAND);
     let mut reader = decoder.read_info().expect("a PNG");
@@ -107,8 +107,16 @@ fn pixels(png: &[u8]) -> (usize, Vec<[u8; 3]>) {
     (frame.width as usize, samples.as_chunks::<3>().0.to_vec())
 }
 
+/// Colour of the logo at [`logo_site`].
+pub(crate) const LOGO_COLOR: [u8; 3] = [200, 0, 0];
+
+/// URL of a logo.
+pub(crate) async fn logo_site() -> String {
+    format!("http://{}/logo.png", site(plain_png(300, LOGO_COLOR)).await)
+}
+
 /// What is in the code of a PNG.
-fn decode(png: &[u8]) -> String {
+pub(crate) fn decode(png: &[u8]) -> String {
     let (side, pixels) = pixels(png);
     let luma = |x: usize, y: usize| {
         let [red, green, blue] = pixels[y * side + x].map(u32::from);

@@ -22,6 +22,7 @@ mod replay;
 mod rows;
 mod safety;
 mod settings;
+mod small_dialects;
 mod stats;
 mod uploads;
 mod urlr;

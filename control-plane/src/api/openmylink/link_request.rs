@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::api::request::read;
-use crate::domain::alias;
+use crate::domain::alias::{self, Letters};
 use crate::domain::date::When;
 use crate::domain::destination::Destination;
 use crate::domain::field::FieldError;
@@ -236,6 +236,7 @@ pub(super) fn wish(map: &Map<String, Value>) -> Result<Wish, FieldError> {
         groups,
         imported_clicks: 0,
         created_at: None,
+        letters: Letters::Both,
         slug: given(&body.custom)
             .map(|text| alias::custom("custom", text))
             .transpose()?,

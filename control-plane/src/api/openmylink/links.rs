@@ -12,14 +12,14 @@ use utoipa::ToSchema;
 use super::link_request::{LinkRequest, wish};
 use super::reply::{Failure, MessageReply, Paging, Reply};
 use super::single;
+pub(super) use crate::api::counts::totals;
 use crate::api::request::{Id, Object, Query};
 use crate::app::App;
 use crate::domain::date;
 use crate::domain::key::Scope;
 use crate::error::ApiError;
-use crate::metrics;
 use crate::middleware::Caller;
-use crate::stats::{StatsError, Totals};
+use crate::stats::Totals;
 use crate::store::links::{self, Filter, Link};
 use crate::store::{campaigns, channels};
 
@@ -227,27 +227,6 @@ pub(super) async fn delete(
     caller.need(Scope::Write)?;
     crate::links::delete(&app, caller.workspace(), id.of("link")?).await?;
     Ok(MessageReply::new("Link has been deleted successfully."))
-}
-
-/// Clicks counted under these ids in one question; `None` when ClickHouse is not there.
-pub(super) async fn totals(
-    app: &App,
-    workspace: i64,
-    ids: &[i64],
-) -> Result<Option<HashMap<u64, Totals>>, ApiError> {
-    if ids.is_empty() {
-        return Ok(Some(HashMap::new()));
-    }
-    let ids: Vec<u64> = ids.iter().map(|id| id.cast_unsigned()).collect();
-    match app.stats.totals(workspace.cast_unsigned(), &ids).await {
-        Ok(totals) => Ok(Some(totals)),
-        Err(StatsError::Unavailable(why)) => {
-            tracing::warn!(why, "links are listed without their clicks");
-            metrics::counts_missing();
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 type Listed = (i64, Vec<Link>, Option<HashMap<u64, Totals>>);

@@ -101,7 +101,7 @@ pub(super) struct PlanRequest {
     #[serde(deserialize_with = "text")]
     filebytes: Option<String>,
     /// Some of `password`, `rules`, `variants`, `clicklimit`, `deeplink`, `pixels`, `splash`, `overlay`, `qr`, `campaigns`,
-    /// `channels`, `bio`, `files` with commas; `*` for all.
+    /// `channels`, `bio`, `files`, `alias`, `expiry`, `qrcolors` with commas; `*` for all.
     #[serde(deserialize_with = "text")]
     features: Option<String>,
     /// E.g. `9.99`.

@@ -122,8 +122,8 @@ pub(super) async fn list(
     caller.need(Scope::Read)?;
     let (limit, page) = query.paging()?;
     let workspace = caller.workspace();
-    let listed = codes::page(&app.store, workspace, limit, (page - 1) * limit).await?;
-    let count = codes::count(&app.store, workspace).await?;
+    let listed = codes::page(&app.store, workspace, "", limit, (page - 1) * limit).await?;
+    let count = codes::count(&app.store, workspace, "").await?;
     let ids: Vec<i64> = listed.iter().map(|code| code.link_id).collect();
     let scans = totals(&app, workspace, &ids).await?;
     let none = HashMap::new();

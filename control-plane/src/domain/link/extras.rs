@@ -22,6 +22,8 @@ pub const MAX_VARIANT_NAME: usize = 100;
 pub const MAX_NOTE: usize = 2000;
 /// Longest heading shown for an expired link, in characters.
 pub const MAX_NOTE_TITLE: usize = 255;
+/// Longest metadata, in bytes of JSON: what belongs to a link, not a store for files.
+pub const MAX_METADATA: usize = 16 << 10;
 /// Most targets by country, by device or by language.
 pub const MAX_TARGETS: usize = 100;
 
@@ -91,6 +93,9 @@ pub struct Extras {
     /// How the image of its own QR code looks, where its owner has one shown with the link.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub qrcode: Option<ImageLook>,
+    /// A JSON object for programs of the owner's, as it was sent; empty: none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub metadata: String,
 }
 
 /// A link's password.
@@ -177,6 +182,8 @@ pub struct ExtrasEdit {
     pub app_apple: Option<String>,
     /// See [`Extras`].
     pub app_google: Option<String>,
+    /// See [`Extras`].
+    pub metadata: Option<String>,
     /// Every http(s) URL in the above with the name of its field, to be checked for loops.
     pub urls: Vec<(String, Destination)>,
 }
@@ -315,6 +322,11 @@ impl Extras {
         self.app_auto = edit.app_auto.unwrap_or(self.app_auto);
         set(&mut self.app_apple, &edit.app_apple);
         set(&mut self.app_google, &edit.app_google);
+        set(&mut self.metadata, &edit.metadata);
+        if self.metadata.len() > MAX_METADATA {
+            let problem = format!("must be at most {MAX_METADATA} bytes long");
+            return Err(FieldError::new("metadata", problem));
+        }
         Ok(())
     }
 

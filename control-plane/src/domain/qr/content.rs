@@ -363,6 +363,7 @@ mod tests {
         match read(kind, "data", &data) {
             Ok(Content::Fixed(text)) => assert_eq!(text, expected),
             Ok(Content::Tracked(url)) => assert_eq!(url.as_str(), expected),
+            Ok(other @ Content::Marked(_)) => panic!("{other:?}"),
             Err(error) => assert_eq!(error.to_string(), expected, "{data}"),
         }
     }

@@ -45,7 +45,8 @@ pub fn body(id: i64, format: Format, image: &[u8]) -> Body {
     }
 }
 
-/// The entry at `qr/<slug>`: leads on and counts scans, or answers the image and counts nothing.
+/// The entry at `qr/<slug>`: leads on (to a destination, or to the link it was made
+/// for) and counts scans, or answers the image and counts nothing.
 ///
 /// # Errors
 /// Something beyond a limit of entries.
@@ -56,6 +57,18 @@ pub fn scan(key: Key<'_>, content: &Content, image: Body) -> Result<Vec<u8>, Ent
             destination.as_str(),
             &Plan {
                 scan: true,
+                ..Plan::default()
+            },
+        ),
+        Content::Marked(link) => encode(
+            key,
+            "",
+            &Plan {
+                scan: true,
+                target: Some(Target::Link(LinkKey {
+                    domain: link.domain,
+                    slug: link.slug.as_str().to_owned(),
+                })),
                 ..Plan::default()
             },
         ),

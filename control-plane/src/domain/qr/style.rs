@@ -55,6 +55,12 @@ impl Default for Style {
 }
 
 impl Style {
+    /// Whether it is anything but black on white.
+    pub fn is_colored(&self) -> bool {
+        let plain = Self::default();
+        (self.foreground, self.background) != (plain.foreground, plain.background)
+    }
+
     /// # Errors
     /// A number beyond its limits, or colours that a scanner cannot tell apart.
     pub fn check(&self) -> Result<(), FieldError> {

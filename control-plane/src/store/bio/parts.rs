@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::write::{BioError, Fetched};
 use super::{PictureRow, TargetRow, blocks, entry, pictures, slug_of, targets};
-use crate::domain::alias;
+use crate::domain::alias::{self, Letters};
 use crate::domain::bio::{Block, Look, MAX_PICTURES, MAX_TARGETS, PREFIX};
 use crate::domain::field::FieldError;
 use crate::domain::link::{Content, Key};
@@ -314,7 +314,7 @@ pub(super) async fn drop_picture(
 }
 
 fn drawn() -> anyhow::Result<Slug> {
-    let drawn = alias::random(DRAWN)?;
+    let drawn = alias::random(Letters::Both, DRAWN)?;
     Ok(Slug::parse(&format!("{PREFIX}{drawn}"))?)
 }
 

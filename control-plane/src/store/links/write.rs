@@ -5,6 +5,7 @@ use schemas::slug::Slug;
 
 use super::shown::New;
 use super::{Link, code, groups, shown};
+use crate::domain::alias::Letters;
 use crate::domain::channel::ItemKind;
 use crate::domain::destination::Destination;
 use crate::domain::field::FieldError;
@@ -24,6 +25,8 @@ pub struct NewLink<'a> {
     pub domain: &'a Domain,
     /// Its slug; `None`: a random one.
     pub slug: Option<Slug>,
+    /// Of which letters a random one is.
+    pub letters: Letters,
     /// What its owner set.
     pub content: Content,
     /// Where it is filed.
@@ -123,7 +126,9 @@ pub async fn insert(
     let mut write = feed::Write::begin(store).await?;
     let count = i64::try_from(links.len()).unwrap_or(i64::MAX);
     plans::check(write.connection(), workspace, Limit::Links, count, now_ms).await?;
+    let chosen = links.iter().any(|new| new.slug.is_some());
     let features = links.iter().flat_map(|new| new.content.features());
+    let features = features.chain(chosen.then_some(Feature::Alias));
     need_all(&mut write, workspace, features.collect(), now_ms).await?;
     let first_id = entries::reserve_ids(&mut write, count).await?;
     // In the order of their keys: two calls that want the same slugs wait for each other and never in a circle.
@@ -256,6 +261,7 @@ async fn update_once(
     // What a link had before the plan left it out, it keeps.
     let mut more = planned.features();
     more.retain(|feature| !had.contains(feature));
+    more.extend(change.slug.map(|_| Feature::Alias));
     need_all(&mut write, workspace, more, now_ms).await?;
     let pages = shown::find(&mut write, workspace, &planned, now_ms).await?;
     let locked = entries::lock(&mut write, (workspace, Kind::Link, id), now_ms)
@@ -269,6 +275,7 @@ async fn update_once(
         return Ok(None);
     }
     if let Some(slug) = change.slug {
+        new.content.is_drawn &= new.slug == *slug;
         new.slug = slug.clone();
     }
     if let Some(domain) = change.domain {
@@ -387,7 +394,7 @@ async fn insert_one(
     for draw in 0..draws {
         let slug = match &new.slug {
             Some(slug) => slug.clone(),
-            None => entries::drawn_slug("", draw)?,
+            None => entries::drawn_of(new.letters, draw)?,
         };
         let link = Link {
             id,
@@ -396,7 +403,10 @@ async fn insert_one(
             domain_id: new.domain.id,
             base_url: new.domain.base_url.clone(),
             slug,
-            content: new.content.clone(),
+            content: Content {
+                is_drawn: new.slug.is_none(),
+                ..new.content.clone()
+            },
             imported_clicks: new.imported_clicks,
             created_at: new.created_at.unwrap_or(now_ms),
             updated_at: now_ms,

@@ -32,6 +32,31 @@ async fn all_pages(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_visits_come_newest_first_from_both_halves() {
+    let (engine, workspace) = (engine().await, workspace());
+    let stats = stats(engine);
+    for (link, is_busy) in [(1, false), (2, true)] {
+        let clicks = clicks(workspace, link, 300, is_busy);
+        engine.store(&clicks).await;
+        for bots in [Bots::Exclude, Bots::Include, Bots::Only] {
+            let mut expected = asked(&clicks, &ranges()[0], bots);
+            expected.sort_by_key(|c| std::cmp::Reverse((c.time, c.epoch, c.worker, c.position)));
+            let events = stats.recent(workspace, link, bots, 50).await;
+            let events = events.expect("an answer");
+            assert_eq!(events.len(), expected.len().min(50));
+            for (event, click) in events.iter().zip(expected) {
+                assert_eq!(
+                    (event.time_ms, &event.browser),
+                    (click.time, &click.browser.shown())
+                );
+            }
+        }
+    }
+    let none = stats.recent(workspace, 3, Bots::Include, 50).await;
+    assert_eq!(none.expect("an answer"), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_are_all_visits_in_order_whatever_the_page() {
     let (engine, workspace) = (engine().await, workspace());
     let stats = stats(engine);

@@ -81,6 +81,9 @@ pub(super) fn new(map: &Map<String, Value>) -> Result<New, FieldError> {
         content,
         name: body.name.unwrap_or_default(),
         look,
+        given: String::new(),
+        link: None,
+        downloads: &[],
     })
 }
 
@@ -101,9 +104,13 @@ pub(super) fn change(map: &Map<String, Value>, code: &QrCode) -> Result<Change, 
     if content.is_none() && !code.kind.is_by_url() {
         return Err(required(code.kind));
     }
-    if let (Kind::Static, Some((field, Content::Fixed(text)))) = (code.kind, &content)
-        && *text != code.text
-    {
+    let content = content.filter(|(field, content)| {
+        // The URL that is in the image already, in whatever form it was given then.
+        let held = Value::String(code.text.clone());
+        let same = || content::read(Kind::Static, field, &held).is_ok_and(|held| held == *content);
+        code.kind != Kind::Static || !same()
+    });
+    if let (Kind::Static, Some((field, Content::Fixed(_)))) = (code.kind, &content) {
         return Err(FieldError::new(
             *field,
             "of a static code cannot change: it is in the image; make a dynamic code for that",

@@ -1,0 +1,342 @@
+//! `/links` and `/links/{id}`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use schemas::slug::Slug;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::body::Payload;
+use super::paginator::{Asked, PER_PAGE, Paginator};
+use super::{Done, named, some, time};
+use crate::api::counts::totals;
+use crate::api::fields::Fields;
+use crate::api::reply::{Failure, Reply};
+use crate::api::request::{Id, Query};
+use crate::app::App;
+use crate::domain::alias::{self, Letters};
+use crate::domain::date::When;
+use crate::domain::destination::Destination;
+use crate::domain::field::FieldError;
+use crate::domain::link::{Edit, Found};
+use crate::domain::password;
+use crate::error::ApiError;
+use crate::links::{Secret, Wish};
+use crate::looks;
+use crate::middleware::Caller;
+use crate::stats::Totals;
+use crate::store::links::{self, Filter, Link as Row};
+
+/// Longest URL, in characters.
+const MAX_URL: usize = 2048;
+
+/// Shortest and longest alias, in characters.
+const ALIAS: std::ops::RangeInclusive<usize> = 3..=20;
+
+/// Says that counts are 0 because they could not be had.
+const X_STATS: HeaderName = HeaderName::from_static("x-stats");
+
+/// A short link.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Link {
+    #[schema(example = 43)]
+    id: i64,
+    /// The user of the key.
+    user_id: i64,
+    /// `null`: the default domain.
+    domain_id: Option<i64>,
+    #[schema(example = "https://news.ycombinator.com/")]
+    original_url: String,
+    #[schema(example = "hnnews")]
+    short_code: String,
+    /// As `short_code`, where that was chosen.
+    alias: Option<String>,
+    title: Option<String>,
+    description: Option<String>,
+    total_clicks: u64,
+    unique_clicks: u64,
+    /// Whether it is switched on.
+    is_active: bool,
+    #[schema(example = "2026-05-24T22:05:00.000000Z")]
+    created_at: String,
+    #[schema(example = "https://go.example/hnnews")]
+    short_url: String,
+}
+
+/// A link to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body in the OpenAPI document; `Fields` reads it"
+)]
+pub(super) struct NewLink {
+    /// http(s) URL, at most 2048 characters, not one of our short domains.
+    #[schema(example = "https://news.ycombinator.com")]
+    original_url: String,
+    /// 3 to 20 letters and digits; drawn when absent. Plan feature `alias`.
+    alias: Option<String>,
+    /// Read from the page's `<title>` when absent, at most 3 seconds long.
+    title: Option<String>,
+    /// Visitors must give it. Plan feature `password`.
+    password: Option<String>,
+    /// In the future, ISO 8601; UTC without offset. Plan feature `expiry`.
+    expires_at: Option<String>,
+}
+
+/// A change of a link.
+#[derive(Debug, Deserialize, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body in the OpenAPI document; `Fields` reads it"
+)]
+pub(super) struct LinkChange {
+    /// http(s) URL, at most 2048 characters.
+    original_url: String,
+    /// Stays when absent; an empty one takes it away.
+    title: Option<String>,
+    /// Stays when absent.
+    password: Option<String>,
+    /// Stays when absent; in the future.
+    expires_at: Option<String>,
+    /// true: no password any more.
+    remove_password: Option<bool>,
+    /// true: it does not expire any more.
+    remove_expiration: Option<bool>,
+}
+
+/// Links, newest first.
+#[utoipa::path(get, path = "/api/v1/links", tag = "Links", params(
+    ("search" = Option<String>, Query, description = "text in title, original URL or short code"),
+    ("page" = Option<i64>, Query, description = "from 1, 15 links each"),
+), responses((status = 200, body = Paginator<Link>)))]
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    headers: HeaderMap,
+    query: Query,
+) -> Result<Response, Failure> {
+    let asked = Asked::read(&query);
+    let filter = Filter {
+        search: asked.search.clone(),
+        ..Filter::default()
+    };
+    let workspace = caller.workspace();
+    let found = links::page(&app.store, workspace, &filter, PER_PAGE, asked.offset()).await?;
+    let total = links::count(&app.store, workspace, &filter).await?;
+    let ids: Vec<i64> = found.iter().map(|link| link.id).collect();
+    let known = totals(&app, workspace, &ids).await?;
+    let none = HashMap::new();
+    let counts = known.as_ref().unwrap_or(&none);
+    let data = found
+        .into_iter()
+        .map(|link| shown(&app, &caller, link, counts))
+        .collect();
+    let page = Paginator::new((&app, &headers), "/api/v1/links", &asked, data, total);
+    Ok(with_counts(Json(page), StatusCode::OK, known.is_some()))
+}
+
+/// Makes a link.
+#[utoipa::path(post, path = "/api/v1/links", tag = "Links", request_body = NewLink, responses((status = 201, body = Link), (status = 422)))]
+pub(super) async fn add(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    payload: Payload,
+) -> Result<(StatusCode, Json<Link>), Failure> {
+    let fields = payload.fields();
+    let edit = edit(fields, app.clock.now_ms())?;
+    let wants_title = edit.title.is_none();
+    let wish = Wish {
+        slug: alias_of(fields)?,
+        letters: Letters::Small,
+        password: password_of(fields)?,
+        edit,
+        ..Wish::default()
+    };
+    let workspace = caller.workspace();
+    let mut link = crate::links::add(&app, workspace, wish)
+        .await
+        .map_err(named)?;
+    // Only now, when nothing refuses it any more: a look takes its time.
+    if wants_title && let Some(title) = looks::title_now(&app, &link.content.destination).await {
+        let edit = Edit {
+            found: Some(Found {
+                destination: link.content.destination.clone(),
+                title: Some(title),
+                refuses_frame: link.content.extras.refuses_frame,
+            }),
+            ..Edit::default()
+        };
+        let wish = Wish {
+            edit,
+            ..Wish::default()
+        };
+        link = crate::links::update(&app, workspace, link.id, wish).await?;
+    }
+    let link = shown(&app, &caller, link, &HashMap::new());
+    Ok((StatusCode::CREATED, Json(link)))
+}
+
+/// One link.
+#[utoipa::path(get, path = "/api/v1/links/{id}", tag = "Links", params(("id" = i64, Path)), responses((status = 200, body = Link)))]
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    id: Id,
+) -> Result<Response, Failure> {
+    let link = get(&app, &caller, &id).await?;
+    counted(&app, &caller, link).await
+}
+
+/// Changes a link. Its code, alias and counts stay, and so does what this dialect does not know of.
+#[utoipa::path(put, path = "/api/v1/links/{id}", tag = "Links", params(("id" = i64, Path)), request_body = LinkChange, responses((status = 200, body = Link), (status = 422)))]
+pub(super) async fn update(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    id: Id,
+    payload: Payload,
+) -> Result<Response, Failure> {
+    let fields = payload.fields();
+    let link = get(&app, &caller, &id).await?;
+    let mut edit = edit(fields, app.clock.now_ms())?;
+    if fields.text("title")? == Some("") {
+        edit.title = Some(String::new());
+    }
+    let mut password = password_of(fields)?;
+    if let Some(alias) = fields.filled("alias")?
+        && alias != link.slug.as_str()
+    {
+        return Err(ApiError::field("alias", "cannot change").into());
+    }
+    for (name, other, is_given) in [
+        ("remove_password", "password", password.is_some()),
+        ("remove_expiration", "expires_at", edit.expires_at.is_some()),
+    ] {
+        if !fields.is_set(name)? {
+            continue;
+        }
+        if is_given {
+            let problem = format!("cannot be true where {other} is given");
+            return Err(ApiError::field(name, problem).into());
+        }
+        match name {
+            "remove_password" => password = Some(None),
+            _ => edit.expires_at = Some(None),
+        }
+    }
+    let wish = Wish {
+        password,
+        edit,
+        ..Wish::default()
+    };
+    let changed = crate::links::update(&app, caller.workspace(), link.id, wish).await;
+    counted(&app, &caller, changed.map_err(named)?).await
+}
+
+/// Deletes a link: visitors get 404 from now on.
+#[utoipa::path(delete, path = "/api/v1/links/{id}", tag = "Links", params(("id" = i64, Path)), responses((status = 200, body = Done)))]
+pub(super) async fn delete(State(app): State<Arc<App>>, caller: Caller, id: Id) -> Reply<Done> {
+    crate::links::delete(&app, caller.workspace(), id.of("link")?).await?;
+    let message = "Link deleted successfully.";
+    Ok(Json(Done { message }))
+}
+
+/// The link of this id.
+pub(super) async fn get(app: &App, caller: &Caller, id: &Id) -> Result<Row, ApiError> {
+    let number = id.of("link")?;
+    links::get(&app.store, caller.workspace(), number)
+        .await?
+        .ok_or_else(|| ApiError::not_found("link", number))
+}
+
+async fn counted(app: &App, caller: &Caller, link: Row) -> Result<Response, Failure> {
+    let known = totals(app, caller.workspace(), &[link.id]).await?;
+    let none = HashMap::new();
+    let link = shown(app, caller, link, known.as_ref().unwrap_or(&none));
+    Ok(with_counts(Json(link), StatusCode::OK, known.is_some()))
+}
+
+/// An answer that says so when its counts are not known.
+pub(super) fn with_counts<T: Serialize>(
+    body: Json<T>,
+    status: StatusCode,
+    are_known: bool,
+) -> Response {
+    let mut response = (status, body).into_response();
+    if !are_known {
+        let unavailable = HeaderValue::from_static("unavailable");
+        response.headers_mut().insert(X_STATS, unavailable);
+    }
+    response
+}
+
+fn shown(app: &App, caller: &Caller, link: Row, counts: &HashMap<u64, Totals>) -> Link {
+    let totals = counts.get(&link.id.cast_unsigned()).copied();
+    let totals = totals.unwrap_or_default();
+    let is_default = link.domain_id == app.default_domain.id;
+    Link {
+        id: link.id,
+        user_id: caller.key.user_id,
+        domain_id: (!is_default).then_some(link.domain_id),
+        short_code: link.slug.to_string(),
+        alias: (!link.content.is_drawn).then(|| link.slug.to_string()),
+        title: some(&link.content.title),
+        description: some(&link.content.description),
+        total_clicks: totals.clicks,
+        unique_clicks: totals.unique_clicks,
+        is_active: !link.content.is_disabled,
+        created_at: time(link.created_at),
+        short_url: link.short_url(),
+        original_url: link.content.destination,
+    }
+}
+
+/// What both bodies have in common.
+fn edit(fields: Fields<'_>, now_ms: i64) -> Result<Edit, FieldError> {
+    let url = fields.required("original_url")?;
+    if url.chars().nth(MAX_URL).is_some() {
+        let problem = format!("must be at most {MAX_URL} characters long");
+        return Err(FieldError::new("original_url", problem));
+    }
+    let expires_at = match fields.filled("expires_at")? {
+        None => None,
+        Some(text) => {
+            let at = When::parse("expires_at", text)?.end_ms();
+            if at <= now_ms {
+                return Err(FieldError::new("expires_at", "must be in the future"));
+            }
+            Some(Some(at))
+        }
+    };
+    Ok(Edit {
+        destination: Some(Destination::parse("original_url", url)?),
+        title: fields.filled("title")?.map(str::to_owned),
+        expires_at,
+        ..Edit::default()
+    })
+}
+
+fn alias_of(fields: Fields<'_>) -> Result<Option<Slug>, FieldError> {
+    let Some(text) = fields.filled("alias")?.map(str::trim) else {
+        return Ok(None);
+    };
+    let is_legal =
+        ALIAS.contains(&text.chars().count()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
+    if !is_legal {
+        let problem = "must be 3 to 20 letters and digits";
+        return Err(FieldError::new("alias", problem));
+    }
+    alias::custom("alias", text).map(Some)
+}
+
+fn password_of(fields: Fields<'_>) -> Result<Option<Option<Secret>>, FieldError> {
+    let Some(text) = fields.text("password")?.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    password::check_gate("password", text)?;
+    Ok(Some(Some(Secret(text.to_owned()))))
+}
