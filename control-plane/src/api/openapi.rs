@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use axum::response::Html;
+use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 /// How a dialect refuses.
@@ -61,6 +62,18 @@ impl Refusals {
                 if !open {
                     may("401", "No key, or one that is unknown, revoked or expired");
                     may("403", "The key may not do this");
+                }
+                for (status, answer) in responses {
+                    // The standard wants one, and generators refuse a document without.
+                    let reason = status
+                        .parse()
+                        .ok()
+                        .and_then(|status: StatusCode| status.canonical_reason());
+                    if answer.is_object()
+                        && answer["description"].as_str().is_none_or(str::is_empty)
+                    {
+                        answer["description"] = reason.unwrap_or("Another answer").into();
+                    }
                 }
             }
         }

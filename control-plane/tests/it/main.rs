@@ -34,6 +34,7 @@ mod loops;
 mod members;
 mod minilnk;
 mod oauth;
+mod one_model;
 mod plans;
 mod qr;
 mod roles;
