@@ -200,7 +200,10 @@ mod tests {
         let put = &methods["put"];
         assert_eq!(put["operationId"], "put_url_id_update");
         assert_eq!(put["responses"]["401"], "own");
-        assert_eq!(put["responses"]["200"], json!({"content": {}}));
+        assert_eq!(
+            put["responses"]["200"],
+            json!({"description": "OK", "content": {}})
+        );
         assert_eq!(
             put["responses"]["404"],
             json!({"description": "no such link", "content": {"application/problem+json": {"schema": REFUSALS.reference()}}})
