@@ -46,7 +46,7 @@ on_both_engines! {
         app.delete(&format!("/api/user/{owner}/delete")).await.ok();
         // As an earlier version left them.
         execute(&app, "INSERT INTO members (workspace_id, user_id, role, created_at) SELECT workspace_id, id, 'editor', 0 FROM users WHERE username = 'ed'").await;
-        execute(&app, "DELETE FROM schema_migrations WHERE number = 15").await;
+        execute(&app, "DELETE FROM schema_migrations WHERE name = 'members_of_ended'").await;
         assert!(members(&app).await.iter().any(|(_, user)| *user == editor));
         let database = app.database();
         let app = TestApp::start_in(app.stop().await, database, &[]).await.expect("starts");
