@@ -22,10 +22,10 @@ lint: ## Formatting and clippy, warnings are errors
 layers: ## Check the direction of dependencies
 	@deploy/dev/layers
 openapi: ## Write docs/openapi/*.json anew from the code
-	@SIGNPOST_OPENAPI_UPDATE=1 cargo test --locked -p control-plane --test it dialects::documents
+	@SIGNPOST_OPENAPI_UPDATE=1 cargo test --workspace --locked --test it dialects::documents
 
 rows: ## Write docs/api/rows.md anew from the tests
-	@SIGNPOST_ROWS_UPDATE=1 cargo test --locked -p signpost --test it rows
+	@SIGNPOST_ROWS_UPDATE=1 cargo test --workspace --locked --test it rows::
 pages: ## Check visitors' pages in headless Chromium, screenshots go to .cache/pages
 	@deploy/dev/pages
 fuzz: fetch ## Fuzz the REST API from its OpenAPI document
