@@ -7,6 +7,7 @@
 mod harness;
 
 mod bio;
+mod clients;
 mod disk;
 mod files;
 mod groups;

@@ -4,10 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, CHROME, SETTLE, Up, cache, eventually};
-
-/// URLR's own clients: the last one of its 2.0 generation and the newest (`deploy/dev/versions`).
-const CLIENTS: [&str; 2] = ["3.0.2", "3.3.0"];
+use crate::harness::{Answer, CHROME, SETTLE, Up, eventually};
 
 const SLACK: &str = "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)";
 const ANDROID: &str = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36";
@@ -345,29 +342,4 @@ fn scans_and_clicks_of_urlr_add_up() {
     eventually(SETTLE, "the scan is counted", || {
         (statistics("")["scans"] == 2).then_some(())
     });
-}
-
-#[test]
-fn u_08_urlrs_own_clients_work() {
-    let script = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/it/clients/urlr_client.py"
-    );
-    for version in CLIENTS {
-        let up = Up::with(&[("SIGNPOST_DOMAIN_CHECK", "off")]);
-        let python = cache().join(format!("urlr-{version}/bin/python"));
-        let output = std::process::Command::new(&python)
-            .arg(script)
-            .arg(format!("http://{}/api/v2", up.api))
-            .env("URLR_KEY", up.key())
-            .output()
-            .unwrap_or_else(|error| panic!("{}: {error}: make test fetches it", python.display()));
-        let said = String::from_utf8_lossy(&output.stdout);
-        let why = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success() && said.contains("done"),
-            "{version}: {said}{why}\n{}",
-            up.log()
-        );
-    }
 }

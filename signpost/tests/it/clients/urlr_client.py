@@ -1,10 +1,9 @@
 """Every call of URLR's own client against ours: it validates what it is answered.
 
-A code cannot be asked for with it: its own check of codes is no expression that Python knows.
+Arguments: the API's base, a key. A code cannot be asked for with it: its own check of codes is no expression that Python knows.
 """
 
 import datetime
-import os
 import sys
 
 import urlr
@@ -19,7 +18,7 @@ from urlr.models.qrcode_create_request_one_of import QrcodeCreateRequestOneOf
 from urlr.models.qrcode_create_request_one_of1 import QrcodeCreateRequestOneOf1
 
 configuration = urlr.Configuration(host=sys.argv[1])
-configuration.api_key["ApiKeyAuth"] = os.environ["URLR_KEY"]
+configuration.api_key["ApiKeyAuth"] = sys.argv[2]
 
 
 def made(kind, **fields):
