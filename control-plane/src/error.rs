@@ -1,5 +1,6 @@
 //! The one error of the API. Each dialect has one rendering of it.
 
+use http::StatusCode;
 use schemas::feed::MAX_LINKS_PER_CHANGE;
 
 use crate::domain::field::FieldError;
@@ -104,6 +105,33 @@ impl From<PlanError> for ApiError {
 }
 
 impl ApiError {
+    /// The HTTP status that says it, in dialects that keep to the standard's: 422 for what is wrong with a call's content.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Field(_)
+            | Self::AliasTaken(_)
+            | Self::AliasRests { .. }
+            | Self::TooManyLinks(_)
+            | Self::Stats(StatsError::Cursor(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotFound { .. } | Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::NotJson(_) => StatusCode::BAD_REQUEST,
+            Self::Key(_) => StatusCode::UNAUTHORIZED,
+            Self::Plan(_)
+            | Self::Forbidden(_)
+            | Self::Role(_)
+            | Self::NotForApps
+            | Self::Escalation => StatusCode::FORBIDDEN,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Stats(StatsError::Unavailable(_)) | Self::Storage(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
     /// No such thing in this workspace.
     pub fn not_found(what: &'static str, id: impl ToString) -> Self {
         Self::NotFound {

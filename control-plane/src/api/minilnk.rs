@@ -21,7 +21,6 @@ use std::sync::Arc;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -33,7 +32,6 @@ use crate::domain::plan::PlanRefusal;
 use crate::error::ApiError;
 use crate::middleware::Caller;
 use crate::rate::Window;
-use crate::stats::StatsError;
 use crate::store::keys::KeyRow;
 
 mod analytics;
@@ -125,33 +123,7 @@ fn render(error: &ApiError) -> Response {
         _ => None,
     };
     let errors = field.map(|field| json!({field: [message]}));
-    (status(error), Json(Refusal { message, errors })).into_response()
-}
-
-fn status(error: &ApiError) -> StatusCode {
-    match error {
-        ApiError::Field(_)
-        | ApiError::AliasTaken(_)
-        | ApiError::AliasRests { .. }
-        | ApiError::TooManyLinks(_)
-        | ApiError::Stats(StatsError::Cursor(_)) => StatusCode::UNPROCESSABLE_ENTITY,
-        ApiError::NotFound { .. } | ApiError::UnknownPath => StatusCode::NOT_FOUND,
-        ApiError::NotJson(_) => StatusCode::BAD_REQUEST,
-        ApiError::Key(_) => StatusCode::UNAUTHORIZED,
-        ApiError::Plan(_)
-        | ApiError::Forbidden(_)
-        | ApiError::Role(_)
-        | ApiError::NotForApps
-        | ApiError::Escalation => StatusCode::FORBIDDEN,
-        ApiError::Method => StatusCode::METHOD_NOT_ALLOWED,
-        ApiError::TooSlow => StatusCode::REQUEST_TIMEOUT,
-        ApiError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        ApiError::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-        ApiError::Stats(StatsError::Unavailable(_)) | ApiError::Storage(_) => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-        ApiError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    }
+    (error.status(), Json(Refusal { message, errors })).into_response()
 }
 
 /// An error under the name that this dialect has for its field.

@@ -8,7 +8,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, KeyRefusal};
-use crate::stats::StatsError;
 
 /// Content type of a problem.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
@@ -58,7 +57,7 @@ pub(super) fn render(error: &ApiError) -> Response {
         }
         _ => error.public_message(),
     };
-    answer(status(error), detail, field(error))
+    answer(error.status(), detail, field(error))
 }
 
 fn answer(status: StatusCode, detail: String, field: Option<&str>) -> Response {
@@ -80,32 +79,6 @@ fn answer(status: StatusCode, detail: String, field: Option<&str>) -> Response {
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     response
-}
-
-fn status(error: &ApiError) -> StatusCode {
-    match error {
-        ApiError::Field(_)
-        | ApiError::AliasTaken(_)
-        | ApiError::AliasRests { .. }
-        | ApiError::TooManyLinks(_)
-        | ApiError::Stats(StatsError::Cursor(_)) => StatusCode::UNPROCESSABLE_ENTITY,
-        ApiError::NotFound { .. } | ApiError::UnknownPath => StatusCode::NOT_FOUND,
-        ApiError::NotJson(_) => StatusCode::BAD_REQUEST,
-        ApiError::Key(_) => StatusCode::UNAUTHORIZED,
-        ApiError::Plan(_)
-        | ApiError::Forbidden(_)
-        | ApiError::Role(_)
-        | ApiError::NotForApps
-        | ApiError::Escalation => StatusCode::FORBIDDEN,
-        ApiError::Method => StatusCode::METHOD_NOT_ALLOWED,
-        ApiError::TooSlow => StatusCode::REQUEST_TIMEOUT,
-        ApiError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        ApiError::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-        ApiError::Stats(StatsError::Unavailable(_)) | ApiError::Storage(_) => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-        ApiError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    }
 }
 
 /// RFC 9110 renamed two of those that the `http` crate names.
