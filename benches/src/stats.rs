@@ -2,7 +2,8 @@
 //!
 //! The clicks are made inside the engine, as if a proxy had sent them over 90 days: a tenth are bots', the oldest 5,000
 //! are the raw half that every link that became busy has. Ingest itself rolls them up: it is killed, and what its
-//! receipts lack it makes good at its next start. So what is read is what ingest writes.
+//! receipts lack it makes good at its next start. So what is read is what ingest writes. Roll-ups of months of ingest that
+//! have ended are one part, as the engine makes them a day after; the running month is as merges leave it.
 //!
 //! Every call asks for another range of at least 60 days, since an answer that has been given is kept; its total is
 //! compared with what the engine counts. The same call again and again is noted beside.
@@ -173,8 +174,8 @@ fn fill(system: &System, link: u64, from: u64, to: u64) -> anyhow::Result<()> {
         let sql = format!(
             "INSERT INTO signpost.clicks (epoch, worker, position, ingested, time, workspace, link, rolled_up, domain, host, slug, outcome, status,
                 is_bot, visitor, country, region, city, device, os, os_version, browser, language, referrer_host, referrer, utm_source)
-             SELECT {EPOCH}, 0, number, now(),
-                now64(3) - toIntervalSecond(intDiv(({to} - number) * {DAYS} * 86400, {to} - {from}) + cityHash64(number) % 3600) AS at,
+             SELECT {EPOCH}, 0, number, toDateTime(now() - toIntervalSecond(intDiv(({to} - number) * {DAYS} * 86400, {to} - {from})) AS came),
+                toDateTime64(came, 3) - toIntervalSecond(cityHash64(number) % 3600) AS at,
                 (SELECT any(workspace) FROM signpost.clicks), {link}, number >= {RAW}, 1, 'localhost', 's000000', 'redirect', 302,
                 cityHash64(number, 11) % 10 = 0, sipHash64(toYYYYMM(at), cityHash64(number, 1) % 333333),
                 ['DE','FR','US','GB','IN','JP','BR','CN','ES','IT','PL','NL'][1 + cityHash64(number, 2) % 12],
@@ -206,7 +207,16 @@ fn fill(system: &System, link: u64, from: u64, to: u64) -> anyhow::Result<()> {
             Ok(system.number(&sum)? == clicks)
         })?;
     }
-    // What 90 days leave is merged long since, but for the newest.
+    // The engine does so by itself when the parts are a day old.
+    for table in ["clicks_15m", "clicks_by_period", "visitors_by_month"] {
+        let ended = system.sql(&format!("SELECT DISTINCT partition FROM system.parts WHERE active AND database = 'signpost' AND table = '{table}' AND toUInt32(partition) < toYYYYMM(now())"), b"")?;
+        for partition in String::from_utf8(ended)?.lines() {
+            system.sql(
+                &format!("OPTIMIZE TABLE signpost.{table} PARTITION {partition} FINAL"),
+                b"",
+            )?;
+        }
+    }
     until(system, "the engine does not end merging", || {
         Ok(system.number("SELECT count() FROM system.merges")? == 0)
     })

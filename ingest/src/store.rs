@@ -22,7 +22,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(300);
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Settings that make one statement one block and so one part: block sizes that nothing reaches, one thread, and no
-/// second partition. `optimize_on_insert` off: blocks are grouped already. No asynchronous inserts: yes means stored.
+/// second partition. `optimize_on_insert` off: blocks are grouped already, but for
+/// those of periods. No asynchronous inserts: yes means stored.
 const ONE_PART: [(&str, &str); 13] = [
     ("async_insert", "0"),
     ("insert_deduplicate", "1"),

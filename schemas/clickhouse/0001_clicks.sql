@@ -3,6 +3,8 @@
 -- Settings every table shares, spelled out because defaults changed between versions:
 --   fsync_after_insert, fsync_part_directory: an acknowledged insert is on disk (none by default);
 --   non_replicated_deduplication_window: a repeated insert with the same token is dropped for that many inserts.
+-- Roll-ups also have min_age_to_force_merge_*: a day after a month of ingest has ended it becomes one part, so that a value
+-- is one row of it and a question opens one part a month.
 --
 -- Columns that hold one number over many rows (workspace, link, days) have Delta before ZSTD: ZSTD alone copies such a
 -- run eight bytes at a time, and reading a million rows of one link took three times as long.
@@ -93,7 +95,8 @@ CREATE TABLE IF NOT EXISTS signpost.clicks_15m
 ENGINE = AggregatingMergeTree
 PARTITION BY ingested_month
 ORDER BY (workspace, link, bucket, is_bot, epoch, worker)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000,
+    min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1
 ;
 -- Per busy link (clicks with rolled_up), day, dimension and value, and the same per five days and per month: a long range
 -- is its whole months, a few times five days and a few days. All are written by one insert, so they always agree. Five days
@@ -121,7 +124,8 @@ CREATE TABLE IF NOT EXISTS signpost.clicks_by_period
 ENGINE = AggregatingMergeTree
 PARTITION BY ingested_month
 ORDER BY (workspace, link, period, start, dimension, value, is_bot, epoch, worker)
-SETTINGS index_granularity = 2048, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000
+SETTINGS index_granularity = 2048, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000,
+    min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1
 ;
 -- Per busy link, month and visitor: on which days it came. Exact visitors of any range of days come from it without
 -- reading clicks, and since visitors are uniform 64-bit hashes and the last column of the key, the smallest of them are a
@@ -144,7 +148,8 @@ CREATE TABLE IF NOT EXISTS signpost.visitors_by_month
 ENGINE = AggregatingMergeTree
 PARTITION BY ingested_month
 ORDER BY (workspace, link, month, is_bot, visitor, epoch, worker)
-SETTINGS index_granularity = 2048, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000
+SETTINGS index_granularity = 2048, fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 10000,
+    min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1
 ;
 -- What is stored, per stream and day of ingest; kept when clicks expire. last + 1 is its receipt.
 CREATE TABLE IF NOT EXISTS signpost.stream_days
