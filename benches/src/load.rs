@@ -1,7 +1,7 @@
 //! A load generator that costs little: one thread, many keep-alive connections, one request in flight on each.
 //!
 //! Closed loop, so it measures cost and not latency. It writes to all connections, then reads from all, and checks the
-//! status and the length of every answer.
+//! status of every answer and that it is whole.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -34,19 +34,49 @@ pub(crate) fn request(slug: &str) -> Vec<u8> {
 pub(crate) fn one_answer(addr: SocketAddr, slug: &str) -> anyhow::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(addr)?;
     stream.write_all(&request(slug))?;
-    let mut answer = Vec::new();
-    let mut chunk = [0; 4096];
-    while !ends(&answer) {
-        let read = stream.read(&mut chunk)?;
-        anyhow::ensure!(read > 0, "connection closed");
-        answer.extend_from_slice(chunk.get(..read).unwrap_or_default());
-    }
-    Ok(answer)
+    let mut buffer = vec![0; 4096];
+    let length = read_answer(&mut stream, &mut buffer)?;
+    buffer.truncate(length);
+    Ok(buffer)
 }
 
-/// Answers to redirects have no body, so the head is all.
-fn ends(answer: &[u8]) -> bool {
-    answer.ends_with(b"\r\n\r\n")
+/// Reads one answer; returns its length. Servers of others send a body with a redirect.
+fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> anyhow::Result<usize> {
+    let (mut filled, mut length) = (0, None);
+    loop {
+        let got = stream.read(buffer.get_mut(filled..).unwrap_or_default())?;
+        anyhow::ensure!(got > 0, "connection closed, or an answer that is too long");
+        filled += got;
+        let answer = buffer.get(..filled).unwrap_or_default();
+        if length.is_none() {
+            length = whole_length(answer);
+        }
+        if length.is_some_and(|length| filled >= length) {
+            return Ok(filled);
+        }
+    }
+}
+
+/// Length of an answer whose head is there, with its body.
+fn whole_length(answer: &[u8]) -> Option<usize> {
+    // Most have no body, and then the head's end is the end.
+    let head = if answer.ends_with(b"\r\n\r\n") {
+        answer.len()
+    } else {
+        answer.windows(4).position(|w| w == b"\r\n\r\n")? + 4
+    };
+    const NAME: &[u8] = b"\r\ncontent-length: ";
+    let at = answer
+        .get(..head)?
+        .windows(NAME.len())
+        .position(|w| w.eq_ignore_ascii_case(NAME));
+    let digits = at.and_then(|at| answer.get(at + NAME.len()..head));
+    let body = digits
+        .into_iter()
+        .flatten()
+        .take_while(|b| b.is_ascii_digit())
+        .fold(0, |body, digit| body * 10 + usize::from(digit - b'0'));
+    Some(head + body)
 }
 
 /// Sends requests for `slugs` in a random order for `span`; returns how many were answered with a redirect.
@@ -83,19 +113,12 @@ pub(crate) fn run(
             stream.write_all(pick)?;
         }
         for stream in &mut streams {
-            let mut read = 0;
-            loop {
-                let got = stream.read(buffer.get_mut(read..).unwrap_or_default())?;
-                anyhow::ensure!(got > 0, "connection closed after {answered} answers");
-                read += got;
-                if ends(buffer.get(..read).unwrap_or_default()) {
-                    break;
-                }
-            }
+            let length = read_answer(stream, &mut buffer)
+                .with_context(|| format!("after {answered} answers"))?;
             anyhow::ensure!(
                 buffer.starts_with(b"HTTP/1.1 302"),
                 "not a redirect: {}",
-                String::from_utf8_lossy(buffer.get(..read).unwrap_or_default())
+                String::from_utf8_lossy(buffer.get(..length).unwrap_or_default())
             );
             answered += 1;
         }

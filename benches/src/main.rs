@@ -8,6 +8,7 @@ mod floor;
 mod freshness;
 mod ingest;
 mod load;
+mod peers;
 mod redirect;
 mod report;
 mod stats;
@@ -34,6 +35,9 @@ struct Cli {
     /// Seconds of load in each half of a round
     #[arg(long, global = true, default_value_t = 4)]
     seconds: u64,
+    /// Links of the redirect bench
+    #[arg(long, global = true, default_value_t = 1_000_000)]
+    links: usize,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
@@ -41,7 +45,7 @@ struct Cli {
 
 #[derive(Debug, Clone, Subcommand)]
 enum Bench {
-    /// CPU per redirect with the visit recorded, against a bare epoll loop
+    /// CPU per redirect with the visit recorded, beside a bare epoll loop, a bare hyper, nginx and haproxy
     Redirect,
     /// Create to live, visit to statistics
     Freshness,
@@ -55,22 +59,37 @@ enum Bench {
         /// File with the bytes of each answer
         answer: std::path::PathBuf,
     },
+    /// The bare hyper (started by `redirect`)
+    #[command(hide = true)]
+    Hyper {
+        /// File with a path and a destination on each line
+        file: std::path::PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     let mut report = Report::default();
+    let plan = redirect::Plan {
+        rounds: cli.rounds,
+        span: std::time::Duration::from_secs(cli.seconds),
+        links: cli.links,
+    };
     match &cli.bench {
         Some(Bench::Floor { answer }) => {
             floor::serve(answer)?;
             return Ok(ExitCode::SUCCESS);
         }
-        Some(Bench::Redirect) => redirect::run(&mut report, cli.rounds, cli.seconds)?,
+        Some(Bench::Hyper { file }) => {
+            peers::serve_hyper(file)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(Bench::Redirect) => redirect::run(&mut report, plan)?,
         Some(Bench::Freshness) => freshness::run(&mut report)?,
         Some(Bench::Stats) => stats::run(&mut report)?,
         Some(Bench::Ingest) => ingest::run(&mut report)?,
         None => {
-            redirect::run(&mut report, cli.rounds, cli.seconds)?;
+            redirect::run(&mut report, plan)?;
             freshness::run(&mut report)?;
             stats::run(&mut report)?;
             ingest::run(&mut report)?;

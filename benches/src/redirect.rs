@@ -1,19 +1,15 @@
-//! CPU per redirect with the visit recorded: of the serving threads and of the whole proxy process, as ratios to the
-//! floor.
+//! CPU per redirect with the visit recorded: of the serving threads and of the whole proxy process, beside the floor, a bare
+//! hyper, nginx and haproxy with the same links.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
+use crate::peers::{Links, Peer};
 use crate::report::{Bound, Report, median};
-use crate::system::System;
+use crate::system::{System, destination};
 use crate::{cpu, load};
-
-/// Links drawn at random.
-const LINKS: usize = 100_000;
 
 /// Name of the proxy's serving threads.
 const SERVING: &str = "serve-";
@@ -21,68 +17,95 @@ const SERVING: &str = "serve-";
 /// How long the clicks of all rounds may take to be stored.
 const STORED: Duration = Duration::from_secs(300);
 
-pub(crate) fn run(report: &mut Report, rounds: usize, seconds: u64) -> anyhow::Result<()> {
+/// How a run is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// Interleaved rounds.
+    pub(crate) rounds: usize,
+    /// Load of each server in a round.
+    pub(crate) span: Duration,
+    /// Links, drawn at random.
+    pub(crate) links: usize,
+}
+
+pub(crate) fn run(report: &mut Report, plan: Plan) -> anyhow::Result<()> {
     let system = System::start()?;
-    let slugs = system.links("b", LINKS)?;
+    let slugs = system.links("b", plan.links)?;
     let pid = system.role_pid("proxy")?;
-    let floor = Floor::start(&system, &slugs)?;
-    let span = Duration::from_secs(seconds);
-    let (mut serving, mut whole, mut micros) = (Vec::new(), Vec::new(), Vec::new());
+    let folder = tempfile::tempdir()?;
+    let peers = start_peers(&system, &slugs, folder.path())?;
+    let mut costs: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let (mut serving, mut whole) = (Vec::new(), Vec::new());
     // The look at the answer's bytes was a visit too.
     let mut visits = 1;
-    for round in 0..rounds as u64 {
-        let before = cpu::by_thread(floor.process.id())?;
-        let answered = load::run(floor.addr, &slugs, span, round + 1)?;
-        let floor_cost = (cpu::of(&cpu::by_thread(floor.process.id())?, "") - cpu::of(&before, ""))
-            / answered as f64;
-
+    for round in 0..plan.rounds as u64 {
+        for peer in &peers {
+            let before = peer.cpu()?;
+            let answered = load::run(peer.addr, &slugs, plan.span, round + 1)
+                .with_context(|| peer.name.to_owned())?;
+            let cost = (peer.cpu()? - before) / answered as f64;
+            costs.entry(peer.name).or_default().push(cost);
+        }
         let before = cpu::by_thread(pid)?;
-        let answered = load::run(system.proxy, &slugs, span, round + 1)?;
+        let answered = load::run(system.proxy, &slugs, plan.span, round + 1)?;
         visits += answered;
         // Enrichment goes on after the last answer; the process has paid only when all clicks are in the log and stored.
         let during = cpu::by_thread(pid)?;
         settle(&system, visits)?;
         let after = cpu::by_thread(pid)?;
-        let serving_cost =
-            (cpu::of(&during, SERVING) - cpu::of(&before, SERVING)) / answered as f64;
-        let whole_cost = (cpu::of(&after, "") - cpu::of(&before, "")) / answered as f64;
+        let serving_cost = cpu::of(&during, SERVING) - cpu::of(&before, SERVING);
         anyhow::ensure!(
             serving_cost > 0.0,
             "no thread of the proxy is named {SERVING}…"
         );
-        serving.push(serving_cost / floor_cost);
-        whole.push(whole_cost / floor_cost);
-        micros.push(serving_cost * 1e6);
+        serving.push(serving_cost / answered as f64);
+        whole.push((cpu::of(&after, "") - cpu::of(&before, "")) / answered as f64);
     }
+    report.note("links", plan.links as f64, "");
     report.note("visits answered, recorded and stored", visits as f64, "");
-    report.note(
-        "serving threads, CPU per redirect",
-        median(&mut micros),
-        "µs",
-    );
-    report.check(
-        "serving threads / epoll floor, median",
-        median(&mut serving),
-        "×",
-        Bound::AtMost(1.5),
-    );
-    report.note(
-        "serving threads / epoll floor, least",
-        serving.first().copied().unwrap_or(f64::NAN),
-        "×",
-    );
-    report.check(
-        "whole proxy process / epoll floor, median",
-        median(&mut whole),
-        "×",
-        Bound::AtMost(2.5),
-    );
-    report.note(
-        "whole proxy process / epoll floor, least",
-        whole.first().copied().unwrap_or(f64::NAN),
-        "×",
-    );
+    for (name, costs) in &mut costs {
+        report.note(format!("{name}, CPU per redirect"), micros(costs), "µs");
+    }
+    report.note("serving threads, CPU per redirect", micros(&serving), "µs");
+    for (ours, name, base, bound) in [
+        (&serving, "serving threads", "epoll floor", 1.5),
+        (&serving, "serving threads", "bare hyper", 1.08),
+        (&whole, "whole proxy process", "epoll floor", 2.5),
+        (&whole, "whole proxy process", "nginx with its log", 0.95),
+    ] {
+        let Some(costs) = costs.get(base) else {
+            continue;
+        };
+        let mut ratios: Vec<f64> = ours.iter().zip(costs).map(|(a, b)| a / b).collect();
+        let name = format!("{name} / {base}");
+        let bound = Bound::AtMost(bound);
+        report.check(format!("{name}, median"), median(&mut ratios), "×", bound);
+        let least = ratios.first().copied().unwrap_or(f64::NAN);
+        let most = ratios.last().copied().unwrap_or(f64::NAN);
+        report.note(format!("{name}, least"), least, "×");
+        report.note(format!("{name}, most"), most, "×");
+    }
     Ok(())
+}
+
+fn micros(costs: &[f64]) -> f64 {
+    median(&mut costs.to_vec()) * 1e6
+}
+
+fn start_peers(
+    system: &System,
+    slugs: &[String],
+    folder: &std::path::Path,
+) -> anyhow::Result<Vec<Peer>> {
+    let answer = load::one_answer(system.proxy, slugs.first().context("no links")?)?;
+    let links = Links { slugs, destination };
+    let mut peers = vec![
+        Peer::floor(folder, &answer)?,
+        Peer::hyper(folder, &answer, &links)?,
+    ];
+    peers.extend(Peer::nginx(folder, &links)?);
+    peers.extend(Peer::haproxy(folder, &links)?);
+    Ok(peers)
 }
 
 /// Waits until every visit is stored: none may be missing and none too many.
@@ -103,36 +126,5 @@ fn settle(system: &System, visits: u64) -> anyhow::Result<()> {
             system.log()
         );
         std::thread::park_timeout(Duration::from_millis(100));
-    }
-}
-
-struct Floor {
-    addr: SocketAddr,
-    process: Child,
-}
-
-impl Floor {
-    /// Starts the floor with the proxy's own bytes.
-    fn start(system: &System, slugs: &[String]) -> anyhow::Result<Self> {
-        let slug = slugs.first().context("no links")?;
-        let answer = tempfile::NamedTempFile::new()?;
-        std::fs::write(answer.path(), load::one_answer(system.proxy, slug)?)?;
-        let mut process = Command::new(std::env::current_exe()?)
-            .arg("floor")
-            .arg(answer.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut port = String::new();
-        BufReader::new(process.stdout.as_mut().context("no output")?).read_line(&mut port)?;
-        let addr = SocketAddr::from(([127, 0, 0, 1], port.trim().parse()?));
-        Ok(Self { addr, process })
-    }
-}
-
-impl Drop for Floor {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }

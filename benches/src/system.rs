@@ -11,6 +11,11 @@ use serde_json::Value;
 /// How long the start may take.
 const START: Duration = Duration::from_secs(30);
 
+/// Where a link of [`System::links`] leads: 60 bytes.
+pub(crate) fn destination(slug: &str) -> String {
+    format!("https://destination.example/articles/2026/{slug}/read-it-all")
+}
+
 /// A running system.
 pub(crate) struct System {
     /// Where visitors are answered.
@@ -154,7 +159,7 @@ impl System {
         for part in slugs.chunks(1000) {
             let urls: Vec<Value> = part
                 .iter()
-                .map(|slug| serde_json::json!({ "custom": slug, "url": format!("https://destination.example/articles/2026/{slug}/read-it-all") }))
+                .map(|slug| serde_json::json!({ "custom": slug, "url": destination(slug) }))
                 .collect();
             let answer = self.api(
                 "POST",
