@@ -4,6 +4,7 @@
 //! median and minimum. Every bound that is missed ends in a non-zero exit status.
 
 mod cpu;
+mod floods;
 mod floor;
 mod freshness;
 mod ingest;
@@ -49,6 +50,8 @@ enum Bench {
     Stats,
     /// Ingest with roll-ups, against the engine's own insert of the same rows
     Ingest,
+    /// The p99 of good traffic beside floods
+    Floods,
     /// The bare epoll loop (started by `redirect`)
     #[command(hide = true)]
     Floor {
@@ -66,11 +69,13 @@ fn main() -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         Some(Bench::Redirect) => redirect::run(&mut report, cli.rounds, cli.seconds)?,
+        Some(Bench::Floods) => floods::run(&mut report, cli.rounds, cli.seconds)?,
         Some(Bench::Freshness) => freshness::run(&mut report)?,
         Some(Bench::Stats) => stats::run(&mut report)?,
         Some(Bench::Ingest) => ingest::run(&mut report)?,
         None => {
             redirect::run(&mut report, cli.rounds, cli.seconds)?;
+            floods::run(&mut report, cli.rounds, cli.seconds)?;
             freshness::run(&mut report)?;
             stats::run(&mut report)?;
             ingest::run(&mut report)?;

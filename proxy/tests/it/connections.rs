@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use crate::feed_server::FeedServer;
 use crate::harness::{DEADLINE, TestProxy, eventually, read_answer};
 
-const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: go.test\r\n\r\n";
+pub(crate) const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: go.test\r\n\r\n";
 
-fn served(settings: &[(&str, &str)]) -> (tempfile::TempDir, FeedServer, TestProxy) {
+pub(crate) fn served(settings: &[(&str, &str)]) -> (tempfile::TempDir, FeedServer, TestProxy) {
     let feed = FeedServer::start();
     feed.put("a", "https://dest.test/");
     let dir = tempfile::tempdir().expect("tempdir");
@@ -19,7 +19,7 @@ fn served(settings: &[(&str, &str)]) -> (tempfile::TempDir, FeedServer, TestProx
 
 /// How long until the other side hangs up.
 #[track_caller]
-fn hung_up_after(stream: &mut TcpStream) -> Duration {
+pub(crate) fn hung_up_after(stream: &mut TcpStream) -> Duration {
     let begin = Instant::now();
     let mut buffer = [0; 4096];
     loop {

@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     /// The embedded engine runs, since no other ClickHouse was named.
     embedded: bool,
     public_url: String,
+    /// How long the proxy gives connections, and then downloads, to finish.
+    drain: Duration,
     environment: BTreeMap<String, String>,
     sockets: PathBuf,
     /// Held for as long as the plan lives.
@@ -38,7 +40,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Reads the settings of `up`, and lets every role read its own, so that all mistakes are told together.
     pub(crate) fn from_settings(settings: &mut Settings) -> Self {
-        proxy::Config::from_settings(settings);
+        let drain = proxy::Config::from_settings(settings).limits.drain;
         control_plane::Config::from_settings(settings);
         ingest::Config::from_settings(settings);
         embedded::Config::from_settings(settings);
@@ -63,6 +65,7 @@ impl Plan {
             clickhouse_addr,
             embedded: settings.text("SIGNPOST_CLICKHOUSE_URL").is_none(),
             public_url,
+            drain,
             environment: settings
                 .with_prefix("SIGNPOST_")
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))
@@ -152,6 +155,11 @@ impl Plan {
     /// The default short domain.
     pub(crate) fn public_url(&self) -> &str {
         &self.public_url
+    }
+
+    /// How long the proxy gives connections, and then downloads, to finish.
+    pub(crate) fn drain(&self) -> Duration {
+        self.drain
     }
 
     /// Where the API listens.
