@@ -86,7 +86,7 @@ fn what_is_not_is_refused() {
         ("GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", Malformed),
         ("GET / HTTP/1.1\r\n Host: a\r\n\r\n", Malformed),
         ("GET / HTTP/1.1\r\nX: a\0b\r\n\r\n", Malformed),
-        ("\u{16}\u{3}\u{1}", Malformed),
+        ("\x16\x03\x01", Malformed),
         (
             "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
             Framing,
