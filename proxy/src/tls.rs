@@ -114,7 +114,7 @@ impl Certificates {
         let current = Arc::new(Current::default());
         current.0.store(Arc::new(files.read()));
         if let Some(problem) = files.problem_of_settings() {
-            anyhow::bail!("{problem}");
+            return Err(problem.into());
         }
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -16,6 +16,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use schemas::settings::{SettingError, SettingErrors};
 use webpki::EndEntityCert;
 
 use super::Chosen;
@@ -100,13 +101,17 @@ impl Files {
     }
 
     /// What is wrong with the certificate that the settings name.
-    pub(super) fn problem_of_settings(&self) -> Option<String> {
+    pub(super) fn problem_of_settings(&self) -> Option<SettingErrors> {
         let pair = self.config.pair.as_ref()?;
         let problem = self.read.get(pair)?.problem.as_ref()?;
-        let (certificates, key) = (pair.certificates.display(), pair.key.display());
-        Some(format!(
-            "SIGNPOST_TLS_CERT={certificates}, SIGNPOST_TLS_KEY={key}: {problem}"
-        ))
+        Some(SettingErrors(vec![SettingError {
+            name: "SIGNPOST_TLS_CERT".to_owned(),
+            value: pair.certificates.display().to_string(),
+            allowed: format!(
+                "a certificate with its key in SIGNPOST_TLS_KEY='{}' ({problem})",
+                pair.key.display()
+            ),
+        }]))
     }
 
     fn read_pair(&self, pair: &Pair, stamps: Stamps, before: Option<Read>) -> Read {

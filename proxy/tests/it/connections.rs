@@ -206,6 +206,35 @@ fn a_drain_finishes_what_has_begun_and_takes_nothing_new() {
 }
 
 #[test]
+fn whoever_is_connected_at_the_end_is_answered() {
+    let (_dir, _feed, proxy) = served(&[]);
+    let addr = proxy.addr();
+    // They connect as fast as they can, each time anew, until nobody listens.
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let mut answered = 0;
+                while let Ok(mut stream) =
+                    TcpStream::connect_timeout(&addr, Duration::from_millis(300))
+                {
+                    stream.set_read_timeout(Some(DEADLINE)).expect("timeout");
+                    stream.write_all(GET).expect("taken");
+                    let answer = read_answer(&mut stream, &mut Vec::new(), false);
+                    assert!(answer.is_some(), "reset after {answered} answers");
+                    answered += 1;
+                }
+                answered
+            })
+        })
+        .collect();
+    std::thread::park_timeout(Duration::from_millis(300));
+    proxy.stop();
+    for client in clients {
+        assert!(client.join().expect("never reset") > 10);
+    }
+}
+
+#[test]
 fn a_drain_has_a_deadline() {
     let (_dir, _feed, proxy) = served(&[("SIGNPOST_PROXY_DRAIN_SECONDS", "1")]);
     let mut begun = proxy.connect();

@@ -277,6 +277,32 @@ fn a_front_that_gets_certificates_asks_whether_a_domain_is_ours() {
 }
 
 #[test]
+fn a_certificate_that_cannot_be_used_is_named_and_nothing_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("missing.pem");
+    for role in ["proxy", "up"] {
+        let mut up = Up::stopped(&[]);
+        let output = up
+            .command()
+            .arg(role)
+            .env("SIGNPOST_TLS_ADDR", free_addr().to_string())
+            .env("SIGNPOST_TLS_CERT", &path)
+            .env("SIGNPOST_TLS_KEY", &path)
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        assert!(role == "up" || output.status.code() == Some(64));
+        let said = String::from_utf8_lossy(&output.stderr);
+        let named = ["SIGNPOST_TLS_CERT", "missing.pem", "cannot be read"];
+        assert!(
+            named.iter().all(|name| said.contains(name)),
+            "{role}: {said}"
+        );
+        up.stop("TERM");
+    }
+}
+
+#[test]
 fn a_service_manager_hears_when_it_is_ready_and_when_it_stops() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
