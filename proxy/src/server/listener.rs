@@ -134,3 +134,35 @@ fn listen(addr: SocketAddr) -> io::Result<StdListener> {
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+mod tests {
+    use std::net::{Ipv4Addr, TcpStream as Client};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_closing_listener_hands_on_what_it_has_and_takes_nothing_new() {
+        let mut addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut none = None;
+        let listening = Listeners::bind(&mut addr, &mut none)
+            .and_then(Listeners::attach)
+            .unwrap();
+        // The kernel has connected them, and nobody has accepted them.
+        let early = [(); 3].map(|()| Client::connect(addr).unwrap());
+        let mut arrived = Vec::new();
+        let closing = listening.close(|connection| arrived.push(connection.unwrap()));
+        let knock = async move {
+            let knock = move || Client::connect_timeout(&addr, LAST_HANDSHAKES / 2);
+            tokio::task::spawn_blocking(knock).await.unwrap()
+        };
+        let ((), late) = tokio::join!(closing, knock);
+        let late = late.expect_err("neither connected nor reset");
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        let peers: Vec<_> = arrived.iter().map(|(_, peer, _)| *peer).collect();
+        assert_eq!(peers, early.map(|client| client.local_addr().unwrap()));
+        let gone = Client::connect(addr).expect_err("nobody listens");
+        assert_eq!(gone.kind(), io::ErrorKind::ConnectionRefused);
+    }
+}
