@@ -13,6 +13,7 @@ mod redirect;
 mod report;
 mod stats;
 mod system;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,8 @@ enum Bench {
     Ingest,
     /// The p99 of good traffic beside floods
     Floods,
+    /// CPU per redirect over TLS, against cleartext
+    Tls,
     /// The bare epoll loop (started by `redirect`)
     #[command(hide = true)]
     Floor {
@@ -70,12 +73,14 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Some(Bench::Redirect) => redirect::run(&mut report, cli.rounds, cli.seconds)?,
         Some(Bench::Floods) => floods::run(&mut report, cli.rounds, cli.seconds)?,
+        Some(Bench::Tls) => tls::run(&mut report, cli.rounds, cli.seconds)?,
         Some(Bench::Freshness) => freshness::run(&mut report)?,
         Some(Bench::Stats) => stats::run(&mut report)?,
         Some(Bench::Ingest) => ingest::run(&mut report)?,
         None => {
             redirect::run(&mut report, cli.rounds, cli.seconds)?;
             floods::run(&mut report, cli.rounds, cli.seconds)?;
+            tls::run(&mut report, cli.rounds, cli.seconds)?;
             freshness::run(&mut report)?;
             stats::run(&mut report)?;
             ingest::run(&mut report)?;
