@@ -8,7 +8,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::CONTENT_LENGTH;
+use http::{Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::rt::Executor;
@@ -118,6 +119,7 @@ impl Service<Request<Incoming>> for Many {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let answering = Answering::new(&self.0.activity);
+        let is_head = request.method() == Method::HEAD;
         let visitor = Rc::clone(&self.0);
         Box::pin(async move {
             let out = match visitor.begin(request) {
@@ -125,10 +127,15 @@ impl Service<Request<Incoming>> for Many {
                 Begun::Later(out) => out.await,
             };
             Ok(match out {
-                Out::Answer(response) => response.map(|body| Carried {
-                    body: Carrying::Whole(body),
-                    _answering: answering,
-                }),
+                Out::Answer(mut response) => {
+                    if is_head {
+                        without_body(&mut response);
+                    }
+                    response.map(|body| Carried {
+                        body: Carrying::Whole(body),
+                        _answering: answering,
+                    })
+                }
                 Out::Leave(download) => {
                     let files = &visitor.worker.shared.gates.files;
                     let pieces = files.pieces(download.opened);
@@ -139,6 +146,14 @@ impl Service<Request<Incoming>> for Many {
                 }
             })
         })
+    }
+}
+
+/// Leaves of a body its length: with HTTP/1 hyper does so by itself when only the head was asked for.
+fn without_body(response: &mut Response<Full<Bytes>>) {
+    let body = std::mem::take(response.body_mut());
+    if let Some(length @ 1..) = body.size_hint().exact() {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
     }
 }
 

@@ -321,6 +321,12 @@ fn http2_answers_many_requests_at_a_time() {
         assert_eq!(none.expect("an answer").status(), 404);
         let head = sender.send_request(request("HEAD", "/a", "")).await;
         assert_eq!(head.expect("an answer").status(), 302);
+        // Of a page, too, the length alone.
+        let head = sender.send_request(request("HEAD", "/none", "")).await;
+        let head = head.expect("an answer");
+        assert!(head.headers()["content-length"] != "0");
+        let body = head.into_body().collect().await.expect("an end");
+        assert!(body.to_bytes().is_empty());
         let form = sender
             .send_request(request("POST", "/locked", "password=open"))
             .await;
