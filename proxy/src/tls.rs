@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -38,13 +38,15 @@ use tokio_util::sync::DropGuard;
 
 use self::files::Files;
 use crate::config;
+use crate::enrich::lower_priority;
 
 /// HTTP/2, as ALPN names it (RFC 9113 3.1), and HTTP/1.1.
 pub(crate) const H2: &[u8] = b"h2";
 const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// How often the files are looked at.
+/// How often the files are looked at, but for no more than this part of the time: a folder may hold very many.
 const EVERY: Duration = Duration::from_secs(2);
+const SHARE: u32 = 50;
 
 /// Speaks TLS with visitors.
 #[derive(Clone)]
@@ -129,10 +131,14 @@ impl Certificates {
             .name("certificates".to_owned())
             .spawn(move || {
                 let _ended = ended;
-                while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+                lower_priority();
+                let mut pause = EVERY;
+                while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                    let begin = Instant::now();
                     if files.have_changed() {
                         current.0.store(Arc::new(files.read()));
                     }
+                    pause = EVERY.max(begin.elapsed() * SHARE);
                 }
             })
             .context("cannot start the certificates' thread")?;
