@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export SIGNPOST_CACHE_DIR := $(abspath $(or $(SIGNPOST_CACHE_DIR),.cache))
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
-.PHONY: help deps fetch build up test lint layers openapi rows pages fuzz replay bench
+.PHONY: help deps fetch build up test lint layers openapi rows pages fuzz fuzz-bytes replay bench
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,8 @@ pages: ## Check visitors' pages in headless Chromium, screenshots go to .cache/p
 	@deploy/dev/pages
 fuzz: fetch ## Fuzz the REST API from its OpenAPI document
 	@deploy/dev/fuzz
+fuzz-bytes: ## Fuzz requests, log records, links on disk and feed frames, FUZZ_SECONDS (600) each
+	@SIGNPOST_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) cargo test --workspace --locked --test fuzz -- --test-threads 2 --nocapture
 replay: fetch build ## Replay 10,000 real requests through everything and compare every number
 	@deploy/dev/replay
 bench: fetch build ## Measure; numbers go to benches/BASELINE.md

@@ -4,6 +4,7 @@
 //! median and minimum. Every bound that is missed ends in a non-zero exit status.
 
 mod cpu;
+mod floods;
 mod floor;
 mod freshness;
 mod ingest;
@@ -13,6 +14,7 @@ mod redirect;
 mod report;
 mod stats;
 mod system;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -53,6 +55,10 @@ enum Bench {
     Stats,
     /// Ingest with roll-ups, against the engine's own insert of the same rows
     Ingest,
+    /// The p99 of good traffic beside floods
+    Floods,
+    /// CPU per redirect over TLS, against cleartext
+    Tls,
     /// The bare epoll loop (started by `redirect`)
     #[command(hide = true)]
     Floor {
@@ -85,11 +91,15 @@ fn main() -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         Some(Bench::Redirect) => redirect::run(&mut report, plan)?,
+        Some(Bench::Floods) => floods::run(&mut report, cli.rounds, cli.seconds)?,
+        Some(Bench::Tls) => tls::run(&mut report, cli.rounds, cli.seconds)?,
         Some(Bench::Freshness) => freshness::run(&mut report)?,
         Some(Bench::Stats) => stats::run(&mut report)?,
         Some(Bench::Ingest) => ingest::run(&mut report)?,
         None => {
             redirect::run(&mut report, plan)?;
+            floods::run(&mut report, cli.rounds, cli.seconds)?;
+            tls::run(&mut report, cli.rounds, cli.seconds)?;
             freshness::run(&mut report)?;
             stats::run(&mut report)?;
             ingest::run(&mut report)?;

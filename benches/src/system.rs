@@ -26,14 +26,22 @@ pub(crate) struct System {
     folder: tempfile::TempDir,
     process: Option<Child>,
     agent: ureq::Agent,
+    settings: Vec<(String, String)>,
 }
 
 impl System {
+    /// A free address.
+    pub(crate) fn free() -> anyhow::Result<SocketAddr> {
+        Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
+    }
+
     /// Starts one and waits until it is ready.
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let free = || -> anyhow::Result<SocketAddr> {
-            Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
-        };
+        Self::with(&[])
+    }
+
+    /// The same with settings.
+    pub(crate) fn with(settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -41,13 +49,17 @@ impl System {
             .build()
             .new_agent();
         let mut system = Self {
-            proxy: free()?,
-            api: free()?,
-            admin: free()?,
-            clickhouse: free()?,
+            proxy: Self::free()?,
+            api: Self::free()?,
+            admin: Self::free()?,
+            clickhouse: Self::free()?,
             folder: tempfile::tempdir()?,
             process: None,
             agent,
+            settings: settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
         };
         system.launch()?;
         Ok(system)
@@ -103,6 +115,7 @@ impl System {
             .env("SIGNPOST_ADMIN_ADDR", self.admin.to_string())
             .env("SIGNPOST_CLICKHOUSE_ADDR", self.clickhouse.to_string())
             .env("SIGNPOST_TRUSTED_PROXIES", "127.0.0.0/8")
+            .envs(self.settings.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null());
         Ok(command)
     }

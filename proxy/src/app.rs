@@ -20,6 +20,8 @@ use crate::blobs::Fetcher;
 use crate::client_ip::Trusted;
 use crate::config::Config;
 use crate::data_folder;
+use crate::descriptors;
+use crate::domains::Domains;
 use crate::enrich::Enricher;
 use crate::feed::{self, Caller, Feed};
 use crate::files;
@@ -28,16 +30,20 @@ use crate::metrics;
 use crate::salts;
 use crate::server::{self, Server};
 use crate::snapshot;
+use crate::table::Current;
+use crate::tls::Certificates;
 
 /// A running proxy.
 #[derive(Debug)]
 pub struct Proxy {
     server: Server,
+    table: Current,
     feed: Feed,
     fetcher: Fetcher,
     lessee: Lessee,
     sender: files::Sender,
     enricher: Enricher,
+    certificates: Option<Certificates>,
     /// Cancelled when a part has ended, asked to or not.
     ended: CancellationToken,
     _lock: data_folder::Lock,
@@ -88,24 +94,31 @@ impl Proxy {
             files,
             caller: Some(caller),
         };
+        let tls = config.tls.as_ref().map(|tls| {
+            let started = Certificates::start(tls, ended.clone().drop_guard());
+            started.map(|started| (tls.addr, started))
+        });
+        let tls = tls.transpose()?;
         let server = {
             let ended = ended.clone();
             let parts = server::Parts {
                 addr: config.addr,
+                tls: tls.as_ref().map(|(addr, tls)| (*addr, tls.acceptor())),
                 limits: config.limits,
+                descriptors: descriptors::most(),
                 trusted: Trusted(config.trusted_proxies.clone()),
+                proxy_protocol: config.proxy_protocol,
                 table: Arc::clone(&table),
                 rings,
                 known,
                 gates: Arc::new(gates),
             };
-            Server::start(parts, move || ended.cancel())
-                .with_context(|| format!("cannot listen on SIGNPOST_PROXY_ADDR={}", config.addr))?
+            Server::start(parts, move || ended.cancel()).with_context(|| cannot_listen(config))?
         };
         let feed = feed::Parts {
             config: config.feed.clone(),
             data_dir: config.data_dir.clone(),
-            table,
+            table: Arc::clone(&table),
             blobs,
             salts,
             disk,
@@ -115,8 +128,13 @@ impl Proxy {
             Feed::start(feed, ended.clone().drop_guard()).context("cannot start the feed")?;
         health.ready(VISITORS);
         tracing::info!(addr = %server.addr(), workers = config.workers, "serving visitors");
+        if let Some(addr) = server.tls_addr() {
+            tracing::info!(%addr, "serving visitors over TLS");
+        }
         Ok(Self {
             server,
+            table,
+            certificates: tls.map(|(_, certificates)| certificates),
             feed,
             fetcher,
             lessee,
@@ -130,6 +148,16 @@ impl Proxy {
     /// Where visitors come in.
     pub fn addr(&self) -> SocketAddr {
         self.server.addr()
+    }
+
+    /// Lets these say which domains are ours.
+    pub fn know(&self, domains: &Domains) {
+        domains.know(&self.table);
+    }
+
+    /// Where visitors come in over TLS.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.server.tls_addr()
     }
 
     /// The number this process draws for its streams.
@@ -159,19 +187,34 @@ impl Proxy {
         let fetched = self.fetcher.stop();
         let fed = self.feed.stop().and_then(snapshot::Disk::stop);
         let enriched = self.enricher.stop();
-        lent.and(fetched).and(fed).and(enriched)
+        let watched = self.certificates.map_or(Ok(()), Certificates::stop);
+        lent.and(fetched).and(fed).and(enriched).and(watched)
     }
+}
+
+fn cannot_listen(config: &Config) -> String {
+    let tls = config.tls.as_ref();
+    let tls = tls.map_or_else(String::new, |tls| {
+        format!(" or SIGNPOST_TLS_ADDR={}", tls.addr)
+    });
+    format!("cannot listen on SIGNPOST_PROXY_ADDR={}{tls}", config.addr)
 }
 
 /// Name of the part that listens.
 const VISITORS: &str = "visitors";
 
-/// Runs the proxy until `shutdown` is cancelled.
+/// Runs the proxy until `shutdown` is cancelled. From its start on, `domains` say which are ours.
 ///
 /// # Errors
 /// The data folder or the address cannot be had, or a part ended early.
-pub fn run(config: Config, health: Health, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub fn run(
+    config: Config,
+    health: Health,
+    shutdown: CancellationToken,
+    domains: &Domains,
+) -> anyhow::Result<()> {
     let proxy = Proxy::start(&config, &health)?;
+    proxy.know(domains);
     let early = tokio::runtime::Builder::new_current_thread()
         .build()
         .context("cannot make a runtime")?

@@ -4,6 +4,8 @@
 //! trusted is the visitor. What stands left of it the visitor may have made up. An entry that is no address ends the
 //! walk, and the last hop believed is taken. `Forwarded` (RFC 7239) counts only where there is no `X-Forwarded-For`:
 //! with both, one of them comes from the visitor, and proxies that are in use today write the other.
+//!
+//! Whether the visitor came over TLS is said by `X-Forwarded-Proto`, else by `Forwarded`, of a trusted proxy.
 
 #![deny(
     clippy::unwrap_used,
@@ -21,14 +23,16 @@ use ipnet::IpNet;
 use crate::request::Headers;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Networks whose word is taken.
 #[derive(Debug, Clone, Default)]
 pub struct Trusted(pub Vec<IpNet>);
 
 impl Trusted {
+    /// Whether this one's is; `ip` without `::ffff:`.
     #[inline]
-    fn contains(&self, ip: IpAddr) -> bool {
+    pub(crate) fn contains(&self, ip: IpAddr) -> bool {
         self.0.iter().any(|net| net.contains(&ip))
     }
 }
@@ -44,8 +48,28 @@ pub fn client_ip(peer: IpAddr, headers: Headers<'_>, trusted: &Trusted) -> IpAdd
         return walk(peer, headers, &X_FORWARDED_FOR, trusted, parse_hop);
     }
     walk(peer, headers, &FORWARDED, trusted, |element| {
-        parse_hop(forwarded_for(element)?)
+        parse_hop(parameter(element, "for")?)
     })
+}
+
+/// Whether a trusted proxy says that the visitor came to it over TLS.
+pub(crate) fn said_secure(peer: IpAddr, headers: Headers<'_>, trusted: &Trusted) -> bool {
+    if !trusted.contains(peer.to_canonical()) {
+        return false;
+    }
+    let last = |name| {
+        headers.each_from_last(name, |value| {
+            let last = std::str::from_utf8(value)
+                .ok()
+                .and_then(|v| v.rsplit(',').next());
+            ControlFlow::Break(last.unwrap_or_default().trim())
+        })
+    };
+    let scheme = match last(&X_FORWARDED_PROTO) {
+        Some(scheme) => Some(scheme),
+        None => last(&FORWARDED).and_then(|element| parameter(element, "proto")),
+    };
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
 }
 
 /// What counts as one visitor: an address, or with IPv6 the /64 that one household has.
@@ -102,12 +126,12 @@ fn parse_hop(text: &str) -> Option<IpAddr> {
         .map(|ip: IpAddr| ip.to_canonical())
 }
 
-/// The `for` parameter of a `Forwarded` element.
-fn forwarded_for(element: &str) -> Option<&str> {
+/// A parameter of a `Forwarded` element.
+fn parameter<'e>(element: &'e str, wanted: &str) -> Option<&'e str> {
     element.split(';').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
         name.trim()
-            .eq_ignore_ascii_case("for")
+            .eq_ignore_ascii_case(wanted)
             .then_some(value.trim())
     })
 }
@@ -203,6 +227,33 @@ mod tests {
         check("10.0.0.1", &[(f, b"for=unknown")], "10.0.0.1");
         check("10.0.0.1", &[(f, b"for=_hidden, for=10.1.1.1")], "10.1.1.1");
         check("10.0.0.1", &[(f, b"by=1.2.3.4")], "10.0.0.1");
+    }
+
+    #[test]
+    fn a_trusted_proxy_says_whether_the_visitor_came_over_tls() {
+        let trusted = Trusted(vec!["10.0.0.0/8".parse().expect("net")]);
+        let said = |peer: &str, headers: &[(&str, &str)]| {
+            let lines: Vec<_> = headers
+                .iter()
+                .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+                .collect();
+            said_secure(peer.parse().expect("ip"), Headers::Lines(&lines), &trusted)
+        };
+        let proto = "X-Forwarded-Proto";
+        assert!(said("10.0.0.1", &[(proto, "https")]));
+        assert!(said("::ffff:10.0.0.1", &[(proto, "http, HTTPS")]));
+        assert!(said(
+            "10.0.0.1",
+            &[("Forwarded", "for=a;proto=http, for=b;Proto=https")]
+        ));
+        assert!(!said("192.0.2.1", &[(proto, "https")]));
+        assert!(!said("10.0.0.1", &[(proto, "https, http")]));
+        assert!(!said(
+            "10.0.0.1",
+            &[(proto, "http"), ("Forwarded", "proto=https")]
+        ));
+        assert!(!said("10.0.0.1", &[("Forwarded", "for=a")]));
+        assert!(!said("10.0.0.1", &[]));
     }
 
     #[test]

@@ -1,20 +1,21 @@
 //! Every setting of the proxy, read once.
 
+mod limits;
+mod tls;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use schemas::names::files;
 use schemas::settings::{Secret, Settings};
 
+pub use self::limits::Limits;
+pub use self::tls::{Pair, Tls};
 use crate::ring::RING_BYTES;
 
 /// Most serving threads: the stream's worker number must stay small, and no machine of today has more use for them.
 const MAX_WORKERS: u64 = 256;
-
-/// Largest value of any time limit, in seconds.
-const MAX_SECONDS: u64 = 86_400;
 
 /// Bounds of the click log, in bytes. Below, a few segments fill it.
 const CLICK_LOG_BYTES: std::ops::RangeInclusive<u64> = 16 << 20..=1 << 50;
@@ -31,8 +32,12 @@ pub struct Config {
     pub workers: usize,
     /// Limits on what clients may do.
     pub limits: Limits,
+    /// Where visitors come in over TLS, and with which certificates; `None`: they do not.
+    pub tls: Option<Tls>,
     /// Peers whose `X-Forwarded-For` and `Forwarded` are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Those peers send a header of the PROXY protocol before anything else (`SIGNPOST_PROXY_PROTOCOL`).
+    pub proxy_protocol: bool,
     /// Folder for everything that is kept.
     pub data_dir: PathBuf,
     /// Where the link table comes from.
@@ -55,37 +60,6 @@ pub struct Config {
     pub ip_policy: IpPolicy,
     /// How long a visitor counts as the same one.
     pub unique_period: UniquePeriod,
-}
-
-/// Limits on what clients may do.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Largest request head, in bytes (`SIGNPOST_PROXY_MAX_HEADER_BYTES`).
-    pub header_bytes: usize,
-    /// From the first byte of a request head to its last (`SIGNPOST_PROXY_HEADER_SECONDS`): a client that sends slower
-    /// holds memory for nothing.
-    pub header: Duration,
-    /// A client that takes none of an answer for this long is cut off (`SIGNPOST_PROXY_WRITE_SECONDS`).
-    pub write: Duration,
-    /// A connection without a request is closed after this (`SIGNPOST_PROXY_IDLE_SECONDS`).
-    pub idle: Duration,
-    /// Connections a worker holds at most (`SIGNPOST_PROXY_MAX_CONNECTIONS`, of all workers); more are closed at once.
-    pub connections: usize,
-    /// How long connections may take to finish at the end (`SIGNPOST_PROXY_DRAIN_SECONDS`).
-    pub drain: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            header_bytes: 16 << 10,
-            header: Duration::from_secs(10),
-            write: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
-            connections: 20_000,
-            drain: Duration::from_secs(10),
-        }
-    }
 }
 
 /// Where the link table comes from.
@@ -173,19 +147,31 @@ impl Config {
             1..=MAX_WORKERS,
         );
         let path = |settings: &Settings, name| settings.text(name).map(PathBuf::from);
+        let addr = settings.parsed(
+            "SIGNPOST_PROXY_ADDR",
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            "an address and port, e.g. 0.0.0.0:8080",
+        );
+        let trusted_proxies = settings.list_with(
+            "SIGNPOST_TRUSTED_PROXIES",
+            "a list of addresses or networks, e.g. 10.0.0.0/8,::1",
+            parse_network,
+        );
+        let proxy_protocol = settings.switch("SIGNPOST_PROXY_PROTOCOL", false);
+        if proxy_protocol && trusted_proxies.is_empty() {
+            settings.reject(
+                "SIGNPOST_PROXY_PROTOCOL",
+                "on",
+                "off, unless SIGNPOST_TRUSTED_PROXIES names those who speak it",
+            );
+        }
         Self {
-            addr: settings.parsed(
-                "SIGNPOST_PROXY_ADDR",
-                SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
-                "an address and port, e.g. 0.0.0.0:8080",
-            ),
+            addr,
             workers: workers as usize,
             limits: Limits::from_settings(settings),
-            trusted_proxies: settings.list_with(
-                "SIGNPOST_TRUSTED_PROXIES",
-                "a list of addresses or networks, e.g. 10.0.0.0/8,::1",
-                parse_network,
-            ),
+            tls: Tls::from_settings(settings, addr),
+            trusted_proxies,
+            proxy_protocol,
             feed: Feed::from_settings(settings),
             ring_dir: path(settings, "SIGNPOST_RING_DIR")
                 .unwrap_or_else(|| PathBuf::from("/dev/shm")),
@@ -231,36 +217,6 @@ impl Config {
                 )
                 .unwrap_or_default(),
             data_dir,
-        }
-    }
-}
-
-impl Limits {
-    fn from_settings(settings: &mut Settings) -> Self {
-        let default = Self::default();
-        let mut seconds = |name, default: Duration| {
-            Duration::from_secs(settings.number(name, default.as_secs(), 1..=MAX_SECONDS))
-        };
-        let header = seconds("SIGNPOST_PROXY_HEADER_SECONDS", default.header);
-        let write = seconds("SIGNPOST_PROXY_WRITE_SECONDS", default.write);
-        let idle = seconds("SIGNPOST_PROXY_IDLE_SECONDS", default.idle);
-        let drain = seconds("SIGNPOST_PROXY_DRAIN_SECONDS", default.drain);
-        Self {
-            header,
-            write,
-            idle,
-            drain,
-            // Below 8 KiB hyper refuses to work; above 1 MiB a client costs more than it can be worth.
-            header_bytes: settings.bytes(
-                "SIGNPOST_PROXY_MAX_HEADER_BYTES",
-                default.header_bytes as u64,
-                8 << 10..=1 << 20,
-            ) as usize,
-            connections: settings.number(
-                "SIGNPOST_PROXY_MAX_CONNECTIONS",
-                default.connections as u64,
-                1..=10_000_000,
-            ) as usize,
         }
     }
 }
@@ -323,6 +279,14 @@ mod tests {
             ("SIGNPOST_PROXY_IDLE_SECONDS", "x"),
             ("SIGNPOST_PROXY_DRAIN_SECONDS", "1h"),
             ("SIGNPOST_PROXY_MAX_CONNECTIONS", "0"),
+            ("SIGNPOST_PROXY_MAX_CONNECTIONS_PER_ADDRESS", "0"),
+            ("SIGNPOST_PROXY_MAX_HEADERS", "101"),
+            ("SIGNPOST_PROXY_MAX_REQUEST_LINE_BYTES", "1"),
+            ("SIGNPOST_PROXY_MAX_BODY_BYTES", "1GiB"),
+            ("SIGNPOST_PROXY_MAX_PIPELINED", "0"),
+            ("SIGNPOST_PROXY_PROTOCOL", "on"),
+            ("SIGNPOST_TLS_CERT", "a.pem"),
+            ("SIGNPOST_TLS_ADDR", "443"),
             ("SIGNPOST_TRUSTED_PROXIES", "10.0.0.0/33"),
             ("SIGNPOST_API_ADDR", "nowhere"),
             ("SIGNPOST_FEED_URL", "http://example.com:8081"),
@@ -332,7 +296,7 @@ mod tests {
             ("SIGNPOST_UNIQUE_PERIOD", "year"),
         ]);
         let _ = Config::from_settings(&mut settings);
-        assert_eq!(settings.check().expect_err("all wrong").0.len(), 15);
+        assert_eq!(settings.check().expect_err("all wrong").0.len(), 23);
     }
 
     #[test]

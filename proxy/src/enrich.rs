@@ -42,6 +42,7 @@ pub use self::agent::{Agent, Agents, Bot, Device, is_unfurler};
 pub(crate) use self::books::Books;
 pub use self::click::Known;
 pub(crate) use self::click::{Clicks, Clock, is_prefetch};
+pub(crate) use self::geo::Stamp;
 pub use self::geo::{Databases, Geo, Place};
 pub(crate) use self::language::{preferred_tag, primary};
 use self::pipeline::Pipeline;

@@ -23,15 +23,17 @@ mod send;
 mod source;
 
 use std::io;
-use std::net::{IpAddr, TcpStream};
+use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use dashmap::DashMap;
 use metrics::counter;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +46,7 @@ use crate::enrich::lower_priority;
 use crate::feed::Caller;
 use crate::metrics as names;
 use crate::pages::BlobHash;
+use crate::transport::Detached;
 
 /// Downloads at the same time: a file descriptor or two and some 100 KiB each.
 const DOWNLOADS: usize = 1000;
@@ -56,6 +59,9 @@ const THREADS: usize = 2;
 
 /// Threads that wait for disks.
 const DISK_THREADS: usize = 16;
+
+/// Pieces of a file that are read ahead of a connection with HTTP/2.
+const AHEAD: usize = 2;
 
 /// How long a visitor waits for the first byte to be found.
 const OPEN_DEADLINE: Duration = Duration::from_secs(2);
@@ -153,7 +159,7 @@ impl Files {
     }
 
     /// Sends `head` and the file on this connection, and ends it.
-    pub(crate) fn send(&self, stream: TcpStream, head: Vec<u8>, opened: Opened) {
+    pub(crate) fn send(&self, stream: Detached, head: Vec<u8>, opened: Opened) {
         let Some(inner) = self.0.clone() else {
             return;
         };
@@ -169,6 +175,56 @@ impl Files {
         inner.sending.spawn_on(sending, &inner.runtime);
     }
 }
+
+impl Files {
+    /// The file in pieces, for a connection that carries other answers beside it (HTTP/2). They are read on the threads of
+    /// downloads, a few ahead; who takes none for too long gets no more.
+    pub(crate) fn pieces(&self, mut opened: Opened) -> Receiver<Piece> {
+        let (sender, receiver) = channel(AHEAD);
+        let Some(inner) = self.0.clone() else {
+            return receiver;
+        };
+        let (end, stall) = (inner.end.clone(), inner.stall);
+        let sending = async move {
+            let pumping = async {
+                loop {
+                    let piece = opened.source.piece().await;
+                    let result = match &piece {
+                        Some(bytes) if bytes.is_empty() => return send::Sent::Done,
+                        Some(_) => None,
+                        None => Some(send::Sent::Broken),
+                    };
+                    let piece = piece.ok_or(Broken);
+                    match (timeout(stall, sender.send(piece)).await, result) {
+                        (_, Some(result)) => return result,
+                        (Ok(Ok(())), None) => {}
+                        (Ok(Err(_)), None) => return send::Sent::Gone,
+                        (Err(_), None) => return send::Sent::Slow,
+                    }
+                }
+            };
+            let result = tokio::select! {
+                result = pumping => result,
+                () = end.cancelled() => send::Sent::Ended,
+            };
+            if !matches!(result, send::Sent::Done) {
+                // Its visitor must not take it for whole.
+                let _ = sender.try_send(Err(Broken));
+            }
+            counter!(names::DOWNLOADS, "result" => result.name()).increment(1);
+        };
+        inner.sending.spawn_on(sending, &inner.runtime);
+        receiver
+    }
+}
+
+/// A piece of a file on its way, or the news that no more comes.
+pub(crate) type Piece = Result<Bytes, Broken>;
+
+/// A file broke off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the file broke off")]
+pub(crate) struct Broken;
 
 impl Inner {
     fn turn(self: &Arc<Self>, of: IpAddr) -> Option<Turn> {

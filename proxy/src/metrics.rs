@@ -18,6 +18,12 @@ pub const CONNECTIONS: &str = "signpost_proxy_connections_total";
 pub const HANDED: &str = "signpost_proxy_connections_handed_total";
 /// Connections ended by us, by `reason`.
 pub const CLOSED: &str = "signpost_proxy_connections_closed_total";
+/// Times a connection that sent many requests at once had to wait for others.
+pub const PIPELINED: &str = "signpost_proxy_pipelining_paused_total";
+/// Requests with a body that nobody reads.
+pub const UNREAD_BODIES: &str = "signpost_proxy_unread_bodies_total";
+/// Certificates, by `result` (loaded, failed).
+pub const CERTIFICATES: &str = "signpost_proxy_certificates_total";
 /// Connections open now.
 pub const OPEN: &str = "signpost_proxy_connections_open";
 /// Errors of the system on accepting a connection.
@@ -64,7 +70,19 @@ pub fn describe() {
     describe_counter!(HANDED, "connections handed to a less loaded worker");
     describe_counter!(
         CLOSED,
-        "connections ended by us, by reason: header (head too slow), idle, write (client takes nothing), limit (too many), malformed (no HTTP), drain"
+        "connections ended by us, by reason: header (head too slow), idle, write (client takes too little), limit (too many), address (too many of one address), malformed (no HTTP), framing (in doubt where a request ends), head_size, head_lines, request_line, body (each too large), proxy_header (malformed, or from a stranger), tls (no handshake), panic (a defect of ours), drain"
+    );
+    describe_counter!(
+        PIPELINED,
+        "times a connection that sent many requests at once had to wait for others"
+    );
+    describe_counter!(
+        UNREAD_BODIES,
+        "requests with a body that nobody reads; their connections are closed behind the answer"
+    );
+    describe_counter!(
+        CERTIFICATES,
+        "certificates read, by result: loaded, failed (the one before stays in use)"
     );
     describe_gauge!(OPEN, "connections open");
     describe_counter!(
@@ -126,19 +144,46 @@ pub enum Closed {
     Write,
     /// There are too many.
     Limit,
+    /// There are too many of its address.
+    Address,
     /// It does not speak HTTP.
     Malformed,
+    /// A request of it leaves in doubt where it ends.
+    Framing,
+    /// A request's head is too large.
+    HeadSize,
+    /// A request's head has too many lines.
+    HeadLines,
+    /// A request line is too long.
+    RequestLine,
+    /// A body is too large.
+    Body,
+    /// A header of the PROXY protocol is malformed or missing, or comes from a stranger.
+    ProxyHeader,
+    /// It does not speak TLS where it should, or not with us.
+    Tls,
+    /// Serving it met a defect of ours.
+    Panic,
     /// It did not finish in time at the end.
     Drain,
 }
 
 impl Closed {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 15] = [
         (Self::Header, "header"),
         (Self::Idle, "idle"),
         (Self::Write, "write"),
         (Self::Limit, "limit"),
+        (Self::Address, "address"),
         (Self::Malformed, "malformed"),
+        (Self::Framing, "framing"),
+        (Self::HeadSize, "head_size"),
+        (Self::HeadLines, "head_lines"),
+        (Self::RequestLine, "request_line"),
+        (Self::Body, "body"),
+        (Self::ProxyHeader, "proxy_header"),
+        (Self::Tls, "tls"),
+        (Self::Panic, "panic"),
         (Self::Drain, "drain"),
     ];
 }
@@ -206,6 +251,8 @@ pub struct Worker {
     connections: Local,
     handed: Local,
     accept_errors: Local,
+    pipelined: Local,
+    unread_bodies: Local,
 }
 
 impl Worker {
@@ -221,6 +268,8 @@ impl Worker {
             connections: Local::new(counter!(CONNECTIONS)),
             handed: Local::new(counter!(HANDED)),
             accept_errors: Local::new(counter!(ACCEPT_ERRORS)),
+            pipelined: Local::new(counter!(PIPELINED)),
+            unread_bodies: Local::new(counter!(UNREAD_BODIES)),
         }
     }
 
@@ -258,11 +307,27 @@ impl Worker {
         self.accept_errors.add();
     }
 
+    /// A connection waits for others.
+    pub fn pipelining_paused(&self) {
+        self.pipelined.add();
+    }
+
+    /// A request came with a body that nobody reads.
+    pub fn unread_body(&self) {
+        self.unread_bodies.add();
+    }
+
     /// Hands everything on.
     pub fn flush(&self) {
         self.answers.iter().flatten().for_each(Local::flush);
         self.closed.iter().for_each(Local::flush);
-        for local in [&self.connections, &self.handed, &self.accept_errors] {
+        for local in [
+            &self.connections,
+            &self.handed,
+            &self.accept_errors,
+            &self.pipelined,
+            &self.unread_bodies,
+        ] {
             local.flush();
         }
     }

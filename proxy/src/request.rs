@@ -6,6 +6,7 @@
 //! | a scheme other than http(s), user information in the target | 400 |
 //! | `Host` missing or empty on HTTP/1.1, twice, or no host name | 400 |
 //! | `Host` missing on HTTP/1.0 | the default domain |
+//! | HTTP/2: no `:authority` and no `Host`, or two that differ | 400 |
 //! | IP literal or `localhost` | the default domain |
 //! | mixed case, a port, a trailing dot, an international name | the same domain as the normal form |
 //! | `*` as target, authority as target (CONNECT) | no path: only the method decides |
@@ -55,6 +56,8 @@ pub struct Head<'a> {
     pub headers: Headers<'a>,
     /// The visitor's address, see `client_ip`.
     pub client_ip: IpAddr,
+    /// The visitor came over TLS, as far as we know.
+    pub secure: bool,
 }
 
 /// What the request says of its host.
@@ -69,7 +72,7 @@ pub enum HostText<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// A head that hyper has read.
+    /// A head that hyper has read, come in cleartext.
     pub fn of(parts: &'a Parts, client_ip: IpAddr) -> Self {
         let uri = &parts.uri;
         Self {
@@ -82,6 +85,7 @@ impl<'a> Head<'a> {
             version: parts.version,
             headers: Headers::Map(&parts.headers),
             client_ip,
+            secure: false,
         }
     }
 
@@ -91,15 +95,24 @@ impl<'a> Head<'a> {
         let Ok(header) = self.headers.only(&HOST) else {
             return HostText::Bad;
         };
-        if header.is_none() && self.version >= Version::HTTP_11 {
+        if header.is_none() && self.version == Version::HTTP_11 {
             return HostText::Bad;
         }
         if let Some((scheme, authority)) = self.absolute {
             let web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
             return match authority {
+                // HTTP/2 has the host in one place; whoever names another beside it has two in mind (RFC 9113 8.3.1).
+                Some(authority)
+                    if self.version > Version::HTTP_11 && differs(header, authority) =>
+                {
+                    HostText::Bad
+                }
                 Some(authority) if web && !authority.contains('@') => HostText::Given(authority),
                 _ => HostText::Bad,
             };
+        }
+        if header.is_none() && self.version > Version::HTTP_11 {
+            return HostText::Bad;
         }
         match header {
             None => HostText::Absent,
@@ -239,6 +252,11 @@ pub fn find_domain<'t>(
         }
         Err(_) => Target::Bad,
     }
+}
+
+/// Whether there is a `Host` and it is another one.
+fn differs(header: Option<&[u8]>, authority: &str) -> bool {
+    header.is_some_and(|host| !host.eq_ignore_ascii_case(authority.as_bytes()))
 }
 
 /// Nothing, or a colon and a number below 65536.

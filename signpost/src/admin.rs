@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use axum::extract::Query;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -53,7 +54,12 @@ impl Address {
 ///
 /// # Errors
 /// The address cannot be listened on.
-pub(crate) fn start(address: &Address, role: &'static str, health: Health) -> anyhow::Result<()> {
+pub(crate) fn start(
+    address: &Address,
+    role: &'static str,
+    health: Health,
+    more: Router,
+) -> anyhow::Result<()> {
     let recorder = PrometheusBuilder::new()
         .set_buckets(&SECONDS)
         .and_then(PrometheusBuilder::install_recorder)
@@ -75,7 +81,7 @@ pub(crate) fn start(address: &Address, role: &'static str, health: Health) -> an
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let pages = pages(recorder.clone(), role, health);
+    let pages = pages(recorder.clone(), role, health).merge(more);
     let guard = runtime.enter();
     let serve: std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>> = match address {
         Address::Tcp(addr) => {
@@ -121,6 +127,27 @@ fn pages(recorder: PrometheusHandle, role: &'static str, health: Health) -> Rout
             "/metrics",
             get(move || async move { metrics_page(recorder.render()) }),
         )
+}
+
+/// Path of the page that says whether a domain is ours.
+pub(crate) const DOMAIN: &str = "/domain";
+
+/// What that page is asked.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Asked {
+    /// The name.
+    pub(crate) domain: String,
+}
+
+/// `GET /domain?domain=<name>`: 200 if links are served under that name, 404 if not, 503 while that is not known. For fronts
+/// that get certificates on demand, which ask before they get one (Caddy's `on_demand_tls { ask … }`).
+pub(crate) fn domain_page(domains: proxy::Domains) -> Router {
+    let page = async move |Query(asked): Query<Asked>| match domains.has(&asked.domain) {
+        Some(true) => (StatusCode::OK, "ours\n"),
+        Some(false) => (StatusCode::NOT_FOUND, "not ours\n"),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "not known yet\n"),
+    };
+    Router::new().route(DOMAIN, get(page))
 }
 
 /// A page of metrics in Prometheus' text format.

@@ -7,6 +7,7 @@ mod admin;
 mod cli;
 mod commands;
 mod logging;
+mod notify;
 mod roles;
 mod settings;
 mod up;
@@ -19,13 +20,13 @@ const EXIT_USAGE: u8 = 64;
 fn main() -> ExitCode {
     let cli = cli::parse();
     let mut settings = settings::read(&cli);
-    logging::install(&mut settings);
+    let log = logging::install(&mut settings);
     let result = match cli.command {
-        cli::Command::Up => up::run(settings),
-        cli::Command::Proxy => roles::proxy(settings),
-        cli::Command::ControlPlane => roles::control_plane(settings),
-        cli::Command::Ingest => roles::ingest(settings),
-        cli::Command::Clickhouse => roles::clickhouse(settings),
+        cli::Command::Up => up::run(settings, log),
+        cli::Command::Proxy => roles::proxy(settings, log),
+        cli::Command::ControlPlane => roles::control_plane(settings, log),
+        cli::Command::Ingest => roles::ingest(settings, log),
+        cli::Command::Clickhouse => roles::clickhouse(settings, log),
         cli::Command::Key { command } => commands::key::run(settings, command),
         cli::Command::Audit(options) => commands::audit::run(settings, &options),
         cli::Command::Check => commands::check::run(settings),

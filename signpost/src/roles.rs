@@ -3,64 +3,81 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use axum::Router;
 use schemas::health::Health;
 use schemas::settings::Settings;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
+use crate::logging::{self, Log};
+use crate::notify::Manager;
 
 /// Process id of the supervisor, given to its children: they die with it.
 pub(crate) const PARENT: &str = "SIGNPOST_PARENT_PID";
 
 /// `signpost proxy`
-pub(crate) fn proxy(settings: Settings) -> anyhow::Result<ExitCode> {
-    run("proxy", settings, proxy::Config::from_settings, proxy::run)
+pub(crate) fn proxy(settings: Settings, log: Log) -> anyhow::Result<ExitCode> {
+    let domains = proxy::Domains::default();
+    let pages = admin::domain_page(domains.clone());
+    run(
+        ("proxy", pages),
+        settings,
+        log,
+        proxy::Config::from_settings,
+        |config, health, shutdown| proxy::run(config, health, shutdown, &domains),
+    )
 }
 
 /// `signpost control-plane`
-pub(crate) fn control_plane(settings: Settings) -> anyhow::Result<ExitCode> {
+pub(crate) fn control_plane(settings: Settings, log: Log) -> anyhow::Result<ExitCode> {
     run(
-        "control-plane",
+        ("control-plane", Router::new()),
         settings,
+        log,
         control_plane::Config::from_settings,
         control_plane::run,
     )
 }
 
 /// `signpost ingest`
-pub(crate) fn ingest(settings: Settings) -> anyhow::Result<ExitCode> {
+pub(crate) fn ingest(settings: Settings, log: Log) -> anyhow::Result<ExitCode> {
     run(
-        "ingest",
+        ("ingest", Router::new()),
         settings,
+        log,
         ingest::Config::from_settings,
         ingest::run,
     )
 }
 
 /// `signpost clickhouse`
-pub(crate) fn clickhouse(settings: Settings) -> anyhow::Result<ExitCode> {
+pub(crate) fn clickhouse(settings: Settings, log: Log) -> anyhow::Result<ExitCode> {
     run(
-        "clickhouse",
+        ("clickhouse", Router::new()),
         settings,
+        log,
         embedded::Config::from_settings,
         embedded::run,
     )
 }
 
 fn run<C>(
-    role: &'static str,
+    (role, pages): (&'static str, Router),
     mut settings: Settings,
+    log: Log,
     configure: impl FnOnce(&mut Settings) -> C,
     run: impl FnOnce(C, Health, CancellationToken) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     die_with_parent(&mut settings)?;
     let config = configure(&mut settings);
     let address = admin::Address::from_settings(&mut settings);
+    let manager = Manager::from_settings(&mut settings);
     settings.check()?;
     let health = Health::new();
-    admin::start(&address, role, health.clone())?;
+    admin::start(&address, role, health.clone(), pages)?;
+    manager.tell_when_ready(health.clone())?;
     let shutdown = CancellationToken::new();
-    cancel_on_signal(shutdown.clone())?;
+    watch_signals(shutdown.clone(), health.clone(), manager, log)?;
     tracing::info!(role, "starting");
     run(config, health, shutdown).with_context(|| format!("{role} cannot go on"))?;
     tracing::info!(role, "stopped");
@@ -86,8 +103,18 @@ fn die_with_parent(settings: &mut Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Cancels the token at the first SIGTERM or SIGINT; the second ends the process at once.
-fn cancel_on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
+/// Name of the part that says the process ends.
+const RUNNING: &str = "running";
+
+/// Cancels the token at the first SIGTERM or SIGINT, and says that the process is not ready any more; the second ends the
+/// process at once. At SIGHUP, and now and then, the log's filter is read again (certificates and geo databases are by those
+/// who use them, when their files change).
+fn watch_signals(
+    shutdown: CancellationToken,
+    health: Health,
+    manager: Manager,
+    log: Log,
+) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -96,20 +123,33 @@ fn cancel_on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
     let guard = runtime.enter();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     drop(guard);
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
             runtime.block_on(async move {
-                for round in 0.. {
+                let mut look = tokio::time::interval(logging::LOOK);
+                loop {
                     tokio::select! {
                         _ = terminate.recv() => {}
                         _ = interrupt.recv() => {}
+                        _ = hang_up.recv() => {
+                            log.reload();
+                            continue;
+                        }
+                        _ = look.tick() => {
+                            log.reload();
+                            continue;
+                        }
                     }
-                    if round > 0 {
+                    if shutdown.is_cancelled() {
                         tracing::warn!("second signal, ending at once");
                         std::process::exit(1);
                     }
+                    // Whoever asks is sent elsewhere from now on; then it ends.
+                    health.not_ready(RUNNING, "ending");
+                    manager.stopping();
                     shutdown.cancel();
                 }
             });

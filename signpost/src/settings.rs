@@ -19,7 +19,9 @@ fn effective(
     vars: impl Iterator<Item = (String, String)>,
 ) -> std::collections::BTreeMap<String, String> {
     let mut values: std::collections::BTreeMap<String, String> = vars
-        .filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty())
+        .filter(|(name, value)| {
+            (name.starts_with(PREFIX) || name == crate::notify::SOCKET) && !value.is_empty()
+        })
         .collect();
     let flags = &cli.flags;
     for (name, flag) in [

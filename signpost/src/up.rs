@@ -15,12 +15,17 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use schemas::settings::Settings;
 
+use crate::logging::{self, Log};
+use crate::notify::Manager;
 use child::{Child, Role};
 use plan::Plan;
 
-/// How long each role may take to end after SIGTERM, before it is killed. The proxy finishes open connections; ingest
-/// stores what is in the log.
+/// How long a role may take to end after SIGTERM, before it is killed. Ingest stores what is in the log.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long the proxy may take beyond what its connections, and then its downloads, are given to finish: it brings the rings
+/// into the log.
+const PROXY_STOP_DEADLINE: Duration = Duration::from_secs(15);
 
 /// How often the children are asked whether they are ready, at the start.
 const READY_POLL: Duration = Duration::from_millis(50);
@@ -29,20 +34,22 @@ const READY_POLL: Duration = Duration::from_millis(50);
 const READY_NOTICE: Duration = Duration::from_secs(3);
 
 /// Runs until a signal or until a role cannot be started at all.
-pub(crate) fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(mut settings: Settings, log: Log) -> anyhow::Result<ExitCode> {
     let plan = Plan::from_settings(&mut settings);
+    let manager = Manager::from_settings(&mut settings);
     settings.check()?;
     let plan = plan.prepare()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(supervise(plan))
+    runtime.block_on(supervise(plan, &manager, &log))
 }
 
-async fn supervise(plan: Plan) -> anyhow::Result<ExitCode> {
+async fn supervise(plan: Plan, manager: &Manager, log: &Log) -> anyhow::Result<ExitCode> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
 
     let first_start = !plan.admin_key_file().exists();
     let pages = pages::serve(&plan).await?;
@@ -55,10 +62,12 @@ async fn supervise(plan: Plan) -> anyhow::Result<ExitCode> {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
         failed = failure(&mut children) => Err(failed),
-        never = announce(&plan, first_start) => never,
+        never = announce(&plan, first_start, manager) => never,
+        never = reload(&mut hang_up, log) => never,
         stopped = pages => Err(anyhow::anyhow!("admin page stopped: {stopped:?}")),
     };
     tracing::info!("stopping");
+    manager.stopping();
     // Visitors first, so that the last clicks reach the log while ingest still reads; the engine last.
     for role in [
         Role::Proxy,
@@ -66,8 +75,12 @@ async fn supervise(plan: Plan) -> anyhow::Result<ExitCode> {
         Role::ControlPlane,
         Role::Clickhouse,
     ] {
+        let deadline = match role {
+            Role::Proxy => 2 * plan.drain() + PROXY_STOP_DEADLINE,
+            _ => STOP_DEADLINE,
+        };
         for child in children.iter_mut().filter(|c| c.role() == role) {
-            child.stop(STOP_DEADLINE).await;
+            child.stop(deadline).await;
         }
     }
     outcome.map(|()| ExitCode::SUCCESS)
@@ -80,7 +93,7 @@ async fn failure(children: &mut [Child]) -> anyhow::Error {
 }
 
 /// Waits until all roles are ready, says what is missing meanwhile, prints the welcome, and then never returns.
-async fn announce(plan: &Plan, first_start: bool) -> anyhow::Result<()> {
+async fn announce(plan: &Plan, first_start: bool, manager: &Manager) -> anyhow::Result<()> {
     let started = Instant::now();
     let mut notice = READY_NOTICE;
     loop {
@@ -97,6 +110,19 @@ async fn announce(plan: &Plan, first_start: bool) -> anyhow::Result<()> {
         tokio::time::sleep(READY_POLL).await;
     }
     tracing::info!(seconds = started.elapsed().as_secs_f64(), "ready");
+    manager.ready();
     banner::print(plan, first_start).context("cannot print the welcome")?;
     std::future::pending().await
+}
+
+/// Reads the log's filter again at SIGHUP, and now and then; the children do so by themselves.
+async fn reload(hang_up: &mut tokio::signal::unix::Signal, log: &Log) -> anyhow::Result<()> {
+    let mut look = tokio::time::interval(logging::LOOK);
+    loop {
+        tokio::select! {
+            _ = hang_up.recv() => {}
+            _ = look.tick() => {}
+        }
+        log.reload();
+    }
 }

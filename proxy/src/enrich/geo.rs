@@ -63,7 +63,7 @@ struct GeoFile {
 
 /// What changes when a file does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+pub(crate) struct Stamp {
     device: u64,
     inode: u64,
     length: u64,
@@ -220,7 +220,8 @@ impl GeoFile {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> io::Result<Self> {
+    /// Of the file at this path.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let meta = fs::metadata(path)?;
         Ok(Self {
             device: meta.dev(),

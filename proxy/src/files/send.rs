@@ -1,14 +1,13 @@
 //! One download: a head, a file, and the end of its connection.
 
 use std::io;
-use std::net::TcpStream as StdStream;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::Opened;
+use crate::transport::{Detached, Transport};
 
 /// Time over which a reader's rate is looked at, and the least it must take in it: who takes less holds a place that
 /// others wait for. 1 KiB a second, a tenth of what the slowest phone does.
@@ -48,12 +47,12 @@ impl Sent {
 
 /// Sends it all. `stall`: how long the client may take nothing.
 pub(super) async fn send(
-    stream: StdStream,
+    stream: Detached,
     head: Vec<u8>,
     mut opened: Opened,
     stall: Duration,
 ) -> Sent {
-    let Ok(stream) = TcpStream::from_std(stream) else {
+    let Ok(stream) = stream.attach() else {
         return Sent::Gone;
     };
     let mut writing = Writing {
@@ -84,7 +83,7 @@ pub(super) async fn send(
 }
 
 struct Writing {
-    stream: TcpStream,
+    stream: Transport,
     stall: Duration,
     window_ends: Instant,
     in_window: u64,
@@ -117,17 +116,18 @@ impl Writing {
     async fn end(mut self) {
         let reading = async {
             self.stream.shutdown().await?;
+            let tcp = self.stream.tcp_mut();
             let mut buffer = [0; 4096];
             let mut left = LINGER_BYTES;
             while left > 0 {
-                match self.stream.read(&mut buffer).await? {
+                match tcp.read(&mut buffer).await? {
                     0 => break,
                     got => left = left.saturating_sub(got),
                 }
             }
             io::Result::Ok(())
         };
-        // Whatever comes of it, the file is out.
+        // Whatever comes of it, the file is out. With TLS around it, shutting down flushes.
         let _ = timeout(LINGER, reading).await;
     }
 }

@@ -39,6 +39,7 @@ pub struct Door<'a> {
     link: u64,
     version: u32,
     now_s: i64,
+    secure: bool,
 }
 
 impl<'a> Door<'a> {
@@ -50,6 +51,7 @@ impl<'a> Door<'a> {
             link,
             version,
             now_s: asked.now_ms.div_euclid(1000),
+            secure: asked.head.secure,
         }
     }
 
@@ -97,8 +99,10 @@ impl<'a> Door<'a> {
         let proof = hex::encode(proof.get(..PROOF_BYTES)?);
         // A path is sent as it stands: percent-encoded, and a semicolon in it would end the attribute.
         let path = path.split(';').next().unwrap_or_default();
+        // Given over TLS, it is never sent in cleartext.
+        let secure = if self.secure { "; Secure" } else { "" };
         let text = format!(
-            "{NAME}={}.{proof}; Path={path}; Max-Age={REMEMBERED_S}; HttpOnly; SameSite=Lax",
+            "{NAME}={}.{proof}; Path={path}; Max-Age={REMEMBERED_S}; HttpOnly; SameSite=Lax{secure}",
             self.now_s
         );
         HeaderValue::from_str(&text).ok()
@@ -138,6 +142,7 @@ mod tests {
             link: 7,
             version: 2,
             now_s: 100_000,
+            secure: false,
         }
     }
 
@@ -147,6 +152,17 @@ mod tests {
         assert!(
             text.ends_with("; Path=/a; Max-Age=86400; HttpOnly; SameSite=Lax"),
             "{text}"
+        );
+        let secure = Door {
+            secure: true,
+            ..door(keys, b"")
+        };
+        let secure = secure.cookie("/a").expect("a key");
+        assert!(
+            secure
+                .to_str()
+                .expect("text")
+                .ends_with("; SameSite=Lax; Secure")
         );
         text.split(';').next().expect("value").as_bytes().to_vec()
     }

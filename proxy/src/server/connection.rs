@@ -1,35 +1,32 @@
-//! One connection: the direct path, then perhaps hyper; its deadlines, its end.
+//! One connection: what opens it, the direct path, then perhaps hyper; its deadlines, its end.
 
 use std::future::Future;
-use std::mem::MaybeUninit;
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response};
-use http_body_util::Full;
-use hyper::body::{Body as _, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::Service;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
-use socket2::SockRef;
-use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_rustls::server::Accept;
 
+use super::Accepted;
+use super::addresses::Seat;
 use super::direct::{Direct, End};
-use super::extended::{self, Left, Out, Soon, Waiting};
+use super::extended::Download;
+use super::linger::{LINGER, Lingering};
+use super::preface::{Opening, Preface, visitor};
+use super::proxy_protocol::Said;
+use super::strict::Bounds;
+use super::visitor::{Here, Many, Visitor};
 use super::watched::{Activity, Watched};
 use super::worker::Worker;
-use crate::client_ip::client_ip;
-use crate::extended::{Asked, Granted};
-use crate::handler::decide;
-use crate::metrics::{self, Closed};
-use crate::request::{Head, Headers, HostName};
+use crate::metrics::Closed;
+use crate::tls::H2;
+use crate::transport::Transport;
 
 /// A connection as a task of its worker. Taken off the worker's books when dropped.
 pub(super) struct Connection {
@@ -38,58 +35,114 @@ pub(super) struct Connection {
     timer_set: bool,
     activity: Rc<Activity>,
     worker: Rc<Worker>,
+    /// The visitor, or a proxy that sends its requests.
     peer: IpAddr,
+    /// The balancer in front says that the visitor came to it over TLS.
+    secure: bool,
+    /// Speaks TLS.
+    tls: bool,
+    /// Its place among those of its address.
+    seat: Option<Seat>,
     number: u64,
     registered: bool,
-    draining: bool,
-    /// New when the drain began, and given time for its first request.
-    spared: bool,
+    /// Set when the worker drains: until then it may go on being idle.
+    grace: Option<Instant>,
+    /// The grace is over.
+    told: bool,
 }
 
 enum Stage {
+    /// A header of the PROXY protocol is due, or looked out for.
+    Opening(Preface),
+    /// The handshake of TLS.
+    Handshake(Box<Accept<TcpStream>>),
     /// Plain requests only, so far.
     Direct(Direct),
     /// Requests and answers.
     Serving(Box<http1::Connection<TokioIo<Watched>, Visitor>>),
-    /// The last answer is out, and the client may still be sending. Were the socket closed on bytes nobody has read, the
-    /// kernel would reset the connection and the client might never see the answer.
-    Lingering(Watched, usize),
+    /// Many of them at a time.
+    Http2(Box<http2::Connection<TokioIo<Watched>, Many, Here>>),
+    /// The last answer is out, or goes out now.
+    Lingering(Box<Lingering>),
     Done,
 }
 
 /// Least buffer of a connection, in bytes: hyper refuses less.
 const MIN_BUFFER_BYTES: usize = 8 << 10;
 
-/// How long, and for how many bytes, a client that was answered may go on sending.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 1 << 20;
-
-/// How long a connection that is new when the drain begins may take for its first bytes. Short: browsers open
+/// How long a connection may be idle when the drain has begun. Its client may just be sending a request, which is answered,
+/// and whose answer says that it is the last; were it closed at once, the request would be lost. Short: browsers open
 /// connections that they never use.
-const SPARE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Requests of one connection that are answered at a time, with HTTP/2.
+const STREAMS: u32 = 100;
+
+/// Bytes of answers that wait in memory for one request, with HTTP/2.
+const STREAM_BYTES: usize = 64 << 10;
 
 impl Connection {
-    pub(super) fn new(
-        worker: &Rc<Worker>,
-        number: u64,
-        stream: TcpStream,
-        peer: SocketAddr,
-    ) -> Self {
+    pub(super) fn new(worker: &Rc<Worker>, number: u64, stream: TcpStream, of: Accepted) -> Self {
         let now = Instant::now();
         let activity = Rc::new(Activity::new(now));
-        let socket = Watched::new(stream, Rc::clone(&activity));
-        let limits = &worker.shared.limits;
-        Self {
-            stage: Stage::Direct(Direct::new(socket, peer.ip())),
-            peer: peer.ip(),
-            timer: Box::pin(sleep_until(activity.look_again(now, limits))),
+        let shared = &worker.shared;
+        let peer = of.peer.ip();
+        let mut this = Self {
+            stage: Stage::Done,
+            peer,
+            secure: false,
+            tls: of.tls,
+            seat: of.seat,
+            timer: Box::pin(sleep_until(activity.look_again(now, &shared.limits))),
             timer_set: false,
             activity,
             worker: Rc::clone(worker),
             number,
             registered: false,
-            draining: false,
-            spared: false,
+            grace: None,
+            told: false,
+        };
+        if shared.proxy_protocol {
+            let trusted = shared.trusted.contains(peer.to_canonical());
+            this.stage = Stage::Opening(Preface::new(stream, trusted));
+        } else {
+            this.opened(stream);
+        }
+        this
+    }
+
+    /// Requests are next, or TLS.
+    fn opened(&mut self, stream: TcpStream) {
+        self.stage = match &self.worker.shared.tls {
+            Some(tls) if self.tls => Stage::Handshake(Box::new(tls.accept(stream))),
+            _ => {
+                let socket = Watched::new(Transport::Plain(stream), Rc::clone(&self.activity));
+                Stage::Direct(Direct::new(socket, self.peer))
+            }
+        };
+    }
+
+    /// Believes what the balancer says of its visitor; false: there are too many of that address.
+    fn believe(&mut self, said: Option<Said>) -> bool {
+        let peer = self.peer;
+        (self.peer, self.secure) = visitor(said, peer);
+        if self.peer == peer {
+            return true;
+        }
+        let shared = &self.worker.shared;
+        if shared.trusted.contains(self.peer.to_canonical()) {
+            return true;
+        }
+        self.seat = shared.addresses.seat(self.peer);
+        self.seat.is_some()
+    }
+
+    fn visitor(&self) -> Visitor {
+        Visitor {
+            worker: Rc::clone(&self.worker),
+            activity: Rc::clone(&self.activity),
+            peer: self.peer,
+            secure: self.secure || self.tls,
         }
     }
 
@@ -98,17 +151,14 @@ impl Connection {
         let Stage::Direct(direct) = std::mem::replace(&mut self.stage, Stage::Done) else {
             return;
         };
-        let visitor = Visitor {
-            worker: Rc::clone(&self.worker),
-            activity: Rc::clone(&self.activity),
-            peer: self.peer,
-        };
-        let header_bytes = self.worker.shared.limits.header_bytes;
+        let limits = &self.worker.shared.limits;
+        let mut socket = direct.into_socket();
+        socket.read_strictly(Bounds::from(limits));
         let http = http1::Builder::new()
             // Ours are in `watched`.
             .header_read_timeout(None)
-            .max_header_size(header_bytes)
-            .max_buf_size(header_bytes.max(MIN_BUFFER_BYTES))
+            .max_header_size(limits.header_bytes)
+            .max_buf_size(limits.header_bytes.max(MIN_BUFFER_BYTES))
             // Answers are a head and at most a page: one `send` of one buffer. With `writev`, hyper fills in a kilobyte of
             // iovecs for every answer and the kernel takes the longer way: 0.3 to 0.5 µs an answer more.
             .writev(false)
@@ -116,116 +166,159 @@ impl Connection {
             .half_close(true)
             // No `pipeline_flush`: with bytes of a body or of a malformed head left in its buffer, hyper would never
             // send the answer.
-            .serve_connection(TokioIo::new(direct.into_socket()), visitor);
+            .serve_connection(TokioIo::new(socket), self.visitor());
         self.stage = Stage::Serving(Box::new(http));
     }
 
-    /// Whether the worker drains and this connection has to be told, or given time for its first request.
-    fn must_drain(&mut self) -> bool {
-        if !self.worker.is_draining() || self.draining {
-            return false;
+    fn serve_http2(&mut self, transport: Transport) {
+        let limits = &self.worker.shared.limits;
+        self.activity.speak_http2(Instant::now());
+        let socket = Watched::new(transport, Rc::clone(&self.activity));
+        let http = http2::Builder::new(Here)
+            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+            .max_concurrent_streams(STREAMS)
+            .max_send_buf_size(STREAM_BYTES)
+            .serve_connection(TokioIo::new(socket), Many(Rc::new(self.visitor())));
+        self.stage = Stage::Http2(Box::new(http));
+    }
+
+    /// Notes that the worker drains.
+    fn see_drain(&mut self) {
+        if self.grace.is_some() || !self.worker.is_draining() {
+            return;
         }
-        if self.activity.has_sent() {
-            self.draining = true;
-            return true;
+        let grace = Instant::now() + GRACE;
+        self.grace = Some(grace);
+        self.timer.as_mut().reset(grace);
+        self.timer_set = false;
+        if let Stage::Http2(http) = &mut self.stage {
+            // It knows how to say so without losing a request.
+            Pin::new(&mut **http).graceful_shutdown();
         }
-        if !self.spared {
-            // Nothing has come yet, and the first request may be in the socket already.
-            self.spared = true;
-            self.timer.as_mut().reset(Instant::now() + SPARE);
-            self.timer_set = false;
+    }
+
+    /// The grace is over: what is idle ends, and what is not ends with its next answer.
+    fn end_if_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.told = true;
+        match &mut self.stage {
+            Stage::Opening(_) | Stage::Handshake(_) => Poll::Ready(()),
+            Stage::Direct(direct) if direct.is_idle() => Poll::Ready(()),
+            Stage::Serving(http) => {
+                Pin::new(&mut **http).graceful_shutdown();
+                self.poll_stage(cx)
+            }
+            _ => Poll::Pending,
         }
-        false
     }
 
     fn poll_stage(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.stage {
+            Stage::Opening(_) | Stage::Handshake(_) => ready!(self.poll_opening(cx)),
+            _ => {}
+        }
         if let Stage::Direct(direct) = &mut self.stage {
-            match direct.poll(cx, &self.worker) {
-                Poll::Ready(End::Closed) => return Poll::Ready(()),
-                Poll::Ready(End::Http) => {
-                    // A request that came while draining is answered; hyper, told to drain before it has read
-                    // anything, would hang up. Its answer says that it is the last.
-                    self.draining = self.worker.is_draining();
-                    self.switch_to_http();
-                }
-                Poll::Pending => {
-                    let idle = direct.is_idle();
-                    return match self.must_drain() && idle {
-                        true => Poll::Ready(()),
-                        false => Poll::Pending,
-                    };
-                }
+            match ready!(direct.poll(cx, &self.worker)) {
+                End::Closed => return Poll::Ready(()),
+                End::Http => self.switch_to_http(),
             }
         }
-        let drain = self.must_drain();
-        if let Stage::Serving(http) = &mut self.stage {
-            if drain {
-                Pin::new(&mut **http).graceful_shutdown();
-            }
-            let Poll::Ready(result) = Pin::new(&mut **http).poll(cx) else {
-                return Poll::Pending;
-            };
-            if let Some(download) = self.activity.leaving() {
-                self.leave(*download);
-                return Poll::Ready(());
-            }
-            if let Err(error) = &result
-                && (error.is_parse() || error.is_parse_too_large())
-            {
-                self.worker.metrics.closed(Closed::Malformed);
-            } else if !self.activity.has_body_left() {
-                return Poll::Ready(());
-            }
-            self.linger();
-        }
-        let Stage::Lingering(socket, left) = &mut self.stage else {
-            return Poll::Ready(());
-        };
-        let mut buffer = [const { MaybeUninit::uninit() }; 4096];
-        loop {
-            let mut read = ReadBuf::uninit(&mut buffer);
-            match Pin::new(&mut socket.stream).poll_read(cx, &mut read) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) if !read.filled().is_empty() => {
-                    let got = read.filled().len();
-                    let Some(rest) = left.checked_sub(got) else {
-                        return Poll::Ready(());
-                    };
-                    *left = rest;
+        match &mut self.stage {
+            Stage::Serving(http) => {
+                let result = ready!(Pin::new(&mut **http).poll(cx));
+                if self.served(result).is_ready() {
+                    return Poll::Ready(());
                 }
-                Poll::Ready(_) => return Poll::Ready(()),
             }
+            Stage::Http2(http) => {
+                // Whatever ended it, hyper has told the client, if there still is one.
+                let _ = ready!(Pin::new(&mut **http).poll(cx));
+                return Poll::Ready(());
+            }
+            _ => {}
+        }
+        match &mut self.stage {
+            Stage::Lingering(lingering) => lingering.poll(cx),
+            _ => Poll::Ready(()),
         }
     }
 
-    /// Gives the socket to those who send files.
-    fn leave(&mut self, download: extended::Download) {
+    fn poll_opening(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Stage::Opening(preface) = &mut self.stage {
+            let opening = ready!(preface.poll(cx));
+            let Stage::Opening(preface) = std::mem::replace(&mut self.stage, Stage::Done) else {
+                return Poll::Ready(());
+            };
+            match opening {
+                Opening::Said(said) if self.believe(said) => self.opened(preface.into_stream()),
+                Opening::Said(_) => self.worker.metrics.closed(Closed::Address),
+                Opening::Refused => self.worker.metrics.closed(Closed::ProxyHeader),
+                Opening::Closed => {}
+            }
+        }
+        if let Stage::Handshake(handshake) = &mut self.stage {
+            match ready!(Pin::new(&mut **handshake).poll(cx)) {
+                Ok(stream) => {
+                    let many = stream.get_ref().1.alpn_protocol() == Some(H2);
+                    let transport = Transport::Tls(Box::new(stream));
+                    if many {
+                        self.serve_http2(transport);
+                    } else {
+                        let socket = Watched::new(transport, Rc::clone(&self.activity));
+                        self.stage = Stage::Direct(Direct::new(socket, self.peer));
+                    }
+                }
+                Err(_) => {
+                    self.worker.metrics.closed(Closed::Tls);
+                    self.stage = Stage::Done;
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// hyper is done with it; not ready: the client is waited for a little longer.
+    fn served(&mut self, result: Result<(), hyper::Error>) -> Poll<()> {
         let Stage::Serving(http) = std::mem::replace(&mut self.stage, Stage::Done) else {
-            return;
+            return Poll::Ready(());
         };
+        if let Some(download) = self.activity.leaving() {
+            self.leave(http.into_parts().io.into_inner(), download);
+            return Poll::Ready(());
+        }
+        let metrics = &self.worker.metrics;
+        let refused = self.activity.refused();
+        let unread = self.activity.has_body_left();
+        let malformed = result.is_err_and(|error| error.is_parse() || error.is_parse_too_large());
+        match refused {
+            Some(fault) => metrics.closed(fault.closed()),
+            None if malformed => metrics.closed(Closed::Malformed),
+            None if unread => metrics.unread_body(),
+            None => return Poll::Ready(()),
+        }
         let socket = http.into_parts().io.into_inner();
-        // Bytes of an earlier answer are left in hyper's buffer, since the client takes none: this one cannot follow them.
+        self.stage = Stage::Lingering(Box::new(match refused {
+            // Bytes of an earlier answer are left in hyper's buffer, since the client takes none: ours cannot follow them.
+            Some(fault) if !self.activity.is_stalled() => Lingering::refusing(socket, fault),
+            _ => Lingering::new(socket),
+        }));
+        self.timer.as_mut().reset(Instant::now() + LINGER);
+        self.timer_set = false;
+        Poll::Pending
+    }
+
+    /// Gives the socket to those who send files.
+    fn leave(&self, socket: Watched, download: Box<Download>) {
+        // As above: this answer cannot follow them.
         if self.activity.is_stalled() {
             self.worker.metrics.closed(Closed::Write);
             return;
         }
-        match socket.stream.into_std() {
-            Ok(stream) => {
+        match socket.transport.detach() {
+            Ok(transport) => {
                 let files = &self.worker.shared.gates.files;
-                files.send(stream, download.head, download.opened);
+                files.send(transport, download.head(), download.opened);
             }
             Err(_) => self.worker.metrics.closed(Closed::Write),
-        }
-    }
-
-    fn linger(&mut self) {
-        if let Stage::Serving(http) = std::mem::replace(&mut self.stage, Stage::Done) {
-            let socket = http.into_parts().io.into_inner();
-            // hyper shuts our side down at the end of its own accord, but not after an error.
-            let _ = SockRef::from(&socket.stream).shutdown(Shutdown::Write);
-            self.stage = Stage::Lingering(socket, LINGER_BYTES);
-            self.timer.as_mut().reset(Instant::now() + LINGER);
-            self.timer_set = false;
         }
     }
 }
@@ -239,6 +332,7 @@ impl Future for Connection {
             this.registered = true;
             this.worker.register(this.number, cx.waker().clone());
         }
+        this.see_drain();
         if this.poll_stage(cx).is_ready() {
             return Poll::Ready(());
         }
@@ -246,17 +340,24 @@ impl Future for Connection {
         while !this.timer_set || this.timer.is_elapsed() {
             if this.timer.is_elapsed() {
                 let now = Instant::now();
-                let limits = &this.worker.shared.limits;
-                let silent = this.spared && !this.activity.has_sent();
-                if silent || matches!(this.stage, Stage::Lingering(..)) {
+                if matches!(this.stage, Stage::Lingering(..)) {
                     return Poll::Ready(());
                 }
+                let grace = this.grace.filter(|_| !this.told);
+                if grace.is_some_and(|grace| grace <= now) && this.end_if_idle(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                let limits = &this.worker.shared.limits;
                 let (deadline, why) = this.activity.deadline(limits);
                 if deadline <= now {
                     this.worker.metrics.closed(why);
                     return Poll::Ready(());
                 }
                 let again = this.activity.look_again(now, limits);
+                let again = match grace {
+                    Some(grace) if grace > now => again.min(grace),
+                    _ => again,
+                };
                 this.timer.as_mut().reset(again);
             }
             this.timer_set = this.timer.as_mut().poll(cx).is_pending();
@@ -267,81 +368,14 @@ impl Future for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.worker.metrics.closed(Closed::Panic);
+        }
         self.worker.gone(self.number);
     }
 }
 
-/// Answers the requests of one connection.
-struct Visitor {
-    worker: Rc<Worker>,
-    activity: Rc<Activity>,
-    peer: IpAddr,
-}
-
-impl Service<Request<Incoming>> for Visitor {
-    type Response = Response<Full<Bytes>>;
-    type Error = Left;
-    type Future = Soon;
-
-    #[inline]
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (parts, body) = request.into_parts();
-        // Only a form is read, by `extended`; hyper closes the connection behind an answer whose request it has not read whole.
-        self.activity.head_complete(!body.is_end_stream());
-        let headers = Headers::Map(&parts.headers);
-        let client_ip = client_ip(self.peer, headers, &self.worker.shared.trusted);
-        let head = Head::of(&parts, client_ip);
-        let mut host = HostName::new();
-        let table = self.worker.table.load();
-        let now_ms = unix_ms();
-        let decision = decide(&head, &table, now_ms, &mut host);
-        let mut response = match decision.extended {
-            Some((entry, host)) => {
-                let asked = Asked {
-                    head,
-                    table: &table,
-                    now_ms,
-                    host,
-                    senses: &self.worker.senses,
-                    gates: &self.worker.shared.gates,
-                };
-                let mut granted = Granted::default();
-                match extended::answer(&self.worker, &asked, entry, &mut granted) {
-                    Ok(Out::Answer(response)) => response,
-                    Ok(leave) => return Soon::Now(Some(leave.or_leave(&self.activity))),
-                    Err(wait) => {
-                        let client_ip = head.client_ip;
-                        drop(table);
-                        let waiting = Waiting {
-                            worker: Rc::clone(&self.worker),
-                            activity: Rc::clone(&self.activity),
-                            parts,
-                            body: Some(body),
-                            client_ip,
-                            granted,
-                        };
-                        return Soon::Later(Box::pin(waiting.answer(wait)));
-                    }
-                }
-            }
-            None => {
-                if let Some(visit) = &decision.visit {
-                    self.worker.record(visit);
-                }
-                let answer = decision.answer;
-                let method = metrics::Method::of(&parts.method);
-                self.worker.metrics.answered(answer.kind(), method);
-                answer.into_response()
-            }
-        };
-        if self.worker.is_draining() {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(CONNECTION, close);
-        }
-        Soon::Now(Some(Ok(response)))
-    }
-}
-
+/// Milliseconds since 1970-01-01 UTC.
 #[inline]
 pub(super) fn unix_ms() -> i64 {
     SystemTime::now()

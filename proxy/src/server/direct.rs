@@ -31,6 +31,9 @@ use crate::request::{Head, Headers, HostName};
 /// Bytes read at once: a pipelined burst, or one head of the largest size.
 const INPUT_BYTES: usize = 16 << 10;
 
+/// Bytes of a request line besides path and query, `?` included.
+const REQUEST_LINE: usize = "GET ? HTTP/1.1".len();
+
 /// Bytes of answers that are sent before more requests of a burst are read.
 const OUTPUT_BYTES: usize = 16 << 10;
 
@@ -110,14 +113,20 @@ impl Direct {
         self.partial.is_empty() && self.unsent.is_empty()
     }
 
-    /// Reads and answers until there is nothing more to read.
+    /// Reads and answers until there is nothing more to read, or others have their turn.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, worker: &Worker) -> Poll<End> {
+        let mut answered = 0;
         loop {
             if ready!(self.poll_send(cx)).is_err() {
                 return Poll::Ready(End::Closed);
             }
             if self.leaving {
                 return Poll::Ready(End::Http);
+            }
+            if answered >= worker.shared.limits.pipelined {
+                worker.metrics.pipelining_paused();
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             let mut scratch = worker.scratch.borrow_mut();
             let Scratch {
@@ -143,12 +152,15 @@ impl Direct {
             let mut rest = input.get(..filled).unwrap_or_default();
             output.clear();
             while !rest.is_empty() {
-                if output.len() >= OUTPUT_BYTES {
+                if output.len() >= OUTPUT_BYTES || answered >= worker.shared.limits.pipelined {
                     self.backlog = true;
                     break;
                 }
                 match self.answer(rest, worker, date, pages, output) {
-                    Some(after) => rest = after,
+                    Some(after) => {
+                        answered += 1;
+                        rest = after;
+                    }
                     None => break,
                 }
             }
@@ -202,10 +214,17 @@ impl Direct {
             }
         };
         let length = input.len() - rest.len();
-        if length > worker.shared.limits.header_bytes {
+        let limits = &worker.shared.limits;
+        // Too large a request is refused where all are.
+        if length > limits.header_bytes
+            || path.len() + query.len() + REQUEST_LINE > limits.request_line_bytes
+            || count > limits.headers
+        {
             self.leaving = true;
             return None;
         }
+        #[cfg(test)]
+        super::tests::perhaps_panic(path);
         let headers = Headers::Lines(lines.get(..count).unwrap_or_default());
         let head = Head {
             method: &Method::GET,
@@ -215,6 +234,7 @@ impl Direct {
             version: Version::HTTP_11,
             headers,
             client_ip: client_ip(self.peer, headers, &worker.shared.trusted),
+            secure: self.socket.transport.is_tls(),
         };
         let now_ms = unix_ms();
         let mut host = HostName::new();
@@ -244,6 +264,7 @@ impl Direct {
             }
             self.unsent.drain(..sent);
         }
-        Poll::Ready(Ok(()))
+        // Nothing to do but with TLS, or after a client that was slow.
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,9 +29,6 @@ use crate::handler;
 use crate::metrics::Method;
 use crate::pages::own::PASSWORD_FIELD;
 use crate::request::{Head, HostName};
-
-/// Longest form, in bytes: a password, or what a person writes into a contact form.
-const MAX_FORM_BYTES: usize = 16 << 10;
 
 /// How long a form may take to arrive.
 const FORM_DEADLINE: Duration = Duration::from_secs(5);
@@ -58,10 +55,17 @@ pub(super) enum Out {
 /// A download that is to take its connection with it.
 #[derive(Debug)]
 pub(super) struct Download {
-    /// The answer's head as bytes.
-    pub(super) head: Vec<u8>,
+    /// The answer, without what is sent behind it.
+    pub(super) response: Response,
     /// What is sent behind it.
     pub(super) opened: Opened,
+}
+
+impl Download {
+    /// The answer's head as bytes of HTTP/1.1.
+    pub(super) fn head(&self) -> Vec<u8> {
+        last_head(&self.response, unix_ms())
+    }
 }
 
 /// How hyper is told to let go of a connection.
@@ -70,10 +74,18 @@ pub(super) struct Download {
 pub(super) struct Left;
 
 impl Out {
-    /// For hyper, which carries answers only: a download is left with the connection.
-    pub(super) fn or_leave(self, activity: &Activity) -> Result<Response, Left> {
+    /// For hyper's HTTP/1, which carries answers only: a download is left with the connection.
+    #[inline]
+    pub(super) fn or_leave(self, worker: &Worker, activity: &Activity) -> Result<Response, Left> {
         match self {
-            Self::Answer(response) => Ok(response),
+            Self::Answer(mut response) => {
+                // A body that nobody has read ends the connection: only forms are, by `form`.
+                if worker.is_draining() || activity.has_body_left() {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                }
+                Ok(response)
+            }
             Self::Leave(download) => {
                 activity.leave_with(download);
                 Err(Left)
@@ -82,12 +94,20 @@ impl Out {
     }
 }
 
-/// An answer, now or after waiting.
+/// What becomes of a request: it is answered, or waited for.
+pub(super) enum Begun {
+    /// The answer is there.
+    Now(Out),
+    /// It is waited for.
+    Later(Pin<Box<dyn Future<Output = Out>>>),
+}
+
+/// An answer of HTTP/1, now or after waiting.
 pub(super) enum Soon {
     /// It is there.
     Now(Option<Result<Response, Left>>),
     /// It is waited for.
-    Later(Pin<Box<dyn Future<Output = Result<Response, Left>>>>),
+    Later(Pin<Box<dyn Future<Output = Out>>>, Rc<Worker>, Rc<Activity>),
 }
 
 impl Future for Soon {
@@ -98,7 +118,10 @@ impl Future for Soon {
         match &mut *self {
             // hyper asks once.
             Self::Now(response) => response.take().map_or(Poll::Pending, Poll::Ready),
-            Self::Later(future) => future.as_mut().poll(cx),
+            Self::Later(future, worker, activity) => {
+                let out = ready!(future.as_mut().poll(cx));
+                Poll::Ready(out.or_leave(worker, activity))
+            }
         }
     }
 }
@@ -122,7 +145,7 @@ pub(super) fn answer(
                 return Ok(Out::Answer(answered.response));
             };
             Ok(Out::Leave(Box::new(Download {
-                head: last_head(&answered.response, asked.now_ms),
+                response: answered.response,
                 opened: *opened,
             })))
         }
@@ -153,12 +176,13 @@ pub(super) struct Waiting {
     pub(super) parts: Parts,
     pub(super) body: Option<Incoming>,
     pub(super) client_ip: IpAddr,
+    pub(super) secure: bool,
     pub(super) granted: Granted,
 }
 
 impl Waiting {
     /// Waits for this, then for whatever else, then answers.
-    pub(super) async fn answer(mut self, mut wait: Wait) -> Result<Response, Left> {
+    pub(super) async fn answer(mut self, mut wait: Wait) -> Out {
         let mut out = None;
         for _ in 0..MAX_WAITS {
             if let Err(reply) = self.wait(wait).await {
@@ -173,19 +197,16 @@ impl Waiting {
                 Err(next) => wait = next,
             }
         }
-        let out = out.unwrap_or_else(|| Out::Answer(self.finish(Reply::own(Kind::GateBusy))));
-        let mut response = out.or_leave(&self.activity)?;
-        if self.worker.is_draining() {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(CONNECTION, close);
-        }
-        Ok(response)
+        out.unwrap_or_else(|| Out::Answer(self.finish(Reply::own(Kind::GateBusy))))
     }
 
     /// Decides anew, with the newest table.
     fn again(&mut self) -> Result<Out, Wait> {
         let worker = &self.worker;
-        let head = Head::of(&self.parts, self.client_ip);
+        let head = Head {
+            secure: self.secure,
+            ..Head::of(&self.parts, self.client_ip)
+        };
         let mut host = HostName::new();
         let table = worker.table.load();
         let now_ms = unix_ms();
@@ -259,7 +280,8 @@ impl Waiting {
         let Some(body) = self.body.take() else {
             return Ok(Bytes::new());
         };
-        let read = Limited::new(body, MAX_FORM_BYTES).collect();
+        let most = self.worker.shared.limits.body_bytes;
+        let read = Limited::new(body, usize::try_from(most).unwrap_or(usize::MAX)).collect();
         match timeout(FORM_DEADLINE, read).await {
             Ok(Ok(body)) => {
                 self.activity.head_complete(false);

@@ -2,21 +2,35 @@
 //!
 //! hyper has a timeout for request heads, but makes a new timer for each, and none for writing. Here a request costs one
 //! reading of the clock.
+//!
+//! For hyper's HTTP/1 it also holds back what is not read strictly yet (`strict`).
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::extended::Download;
+use super::strict::{Bounds, Fault, Strict};
 use crate::config::Limits;
 use crate::metrics::Closed;
+use crate::transport::Transport;
+
+/// What a client must take of an answer that does not fit into the kernel's buffers, beyond the write deadline, in bytes a
+/// second: a tenth of what the slowest phone does.
+const LEAST_RATE: u64 = 1 << 10;
+
+/// Bytes read at once for `strict`.
+const PIECE: usize = 4 << 10;
+
+/// A deadline that is none.
+const NEVER: Duration = Duration::from_secs(86_400);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -24,18 +38,22 @@ enum Phase {
     Idle(Instant),
     /// Since then a request's head is on its way.
     Head(Instant),
+    /// Since then requests of HTTP/2 are being answered, so many.
+    Answering(Instant, usize),
 }
 
 /// What a connection's client does.
 #[derive(Debug)]
 pub(super) struct Activity {
     phase: Cell<Phase>,
-    /// Since when the client takes nothing of what we have to send.
-    stalled: Cell<Option<Instant>>,
+    /// Since when the client has not taken all that we have to send, and how many bytes it took since.
+    stalled: Cell<Option<(Instant, u64)>>,
     /// The last request has a body, and nobody reads it.
     body_left: Cell<bool>,
-    /// Some bytes have come.
-    sent: Cell<bool>,
+    /// It speaks HTTP/2, where bytes that come are not always a request's.
+    many: Cell<bool>,
+    /// A request of it is refused, and nothing more is read.
+    refused: Cell<Option<Fault>>,
     /// What the connection is to leave with: here a request can leave it and costs plain ones no allocation.
     leaving: RefCell<Option<Box<Download>>>,
 }
@@ -47,7 +65,8 @@ impl Activity {
             phase: Cell::new(Phase::Head(now)),
             stalled: Cell::new(None),
             body_left: Cell::new(false),
-            sent: Cell::new(false),
+            many: Cell::new(false),
+            refused: Cell::new(None),
             leaving: RefCell::new(None),
         }
     }
@@ -62,12 +81,35 @@ impl Activity {
         self.leaving.take()
     }
 
-    /// Whether the client has sent anything yet.
-    pub(super) fn has_sent(&self) -> bool {
-        self.sent.get()
+    /// Why a request is refused, if one is.
+    pub(super) fn refused(&self) -> Option<Fault> {
+        self.refused.get()
     }
 
-    /// Whether the client took nothing of the last bytes it was sent.
+    /// The connection speaks HTTP/2: no request is on its way yet.
+    pub(super) fn speak_http2(&self, now: Instant) {
+        self.many.set(true);
+        self.phase.set(Phase::Idle(now));
+    }
+
+    /// One more request of HTTP/2 is being answered.
+    pub(super) fn answering(&self) {
+        let before = match self.phase.get() {
+            Phase::Answering(_, before) => before,
+            _ => 0,
+        };
+        self.phase.set(Phase::Answering(Instant::now(), before + 1));
+    }
+
+    /// One is answered.
+    pub(super) fn answered(&self) {
+        self.phase.set(match self.phase.get() {
+            Phase::Answering(since, before @ 2..) => Phase::Answering(since, before - 1),
+            _ => Phase::Idle(Instant::now()),
+        });
+    }
+
+    /// Whether the client has not taken all it was sent.
     pub(super) fn is_stalled(&self) -> bool {
         self.stalled.get().is_some()
     }
@@ -89,16 +131,29 @@ impl Activity {
 
     #[inline]
     fn read_some(&self) {
-        self.sent.set(true);
-        if let Phase::Idle(_) = self.phase.get() {
+        if let Phase::Idle(_) = self.phase.get()
+            && !self.many.get()
+        {
             self.phase.set(Phase::Head(Instant::now()));
         }
     }
 
     #[inline]
-    fn wrote<T>(&self, result: &Poll<io::Result<T>>) {
+    fn wrote(&self, result: &Poll<io::Result<usize>>) {
         match (result, self.stalled.get()) {
-            (Poll::Pending, None) => self.stalled.set(Some(Instant::now())),
+            (Poll::Pending, None) => self.stalled.set(Some((Instant::now(), 0))),
+            (Poll::Ready(Ok(bytes)), Some((since, taken))) => {
+                self.stalled.set(Some((since, taken + *bytes as u64)));
+            }
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn flushed(&self, result: &Poll<io::Result<()>>) {
+        match (result, self.stalled.get()) {
+            // With TLS around it, what was written may still wait for the socket.
+            (Poll::Pending, None) => self.stalled.set(Some((Instant::now(), 0))),
             (Poll::Ready(_), Some(_)) => self.stalled.set(None),
             _ => {}
         }
@@ -109,10 +164,15 @@ impl Activity {
         let (deadline, why) = match self.phase.get() {
             Phase::Idle(since) => (since + limits.idle, Closed::Idle),
             Phase::Head(since) => (since + limits.header, Closed::Header),
+            Phase::Answering(since, _) => (since + NEVER, Closed::Idle),
         };
-        match self.stalled.get() {
-            Some(since) if since + limits.write < deadline => (since + limits.write, Closed::Write),
-            _ => (deadline, why),
+        let Some((since, taken)) = self.stalled.get() else {
+            return (deadline, why);
+        };
+        let stalled = since + limits.write + Duration::from_secs(taken / LEAST_RATE);
+        match stalled < deadline {
+            true => (stalled, Closed::Write),
+            false => (deadline, why),
         }
     }
 
@@ -126,19 +186,27 @@ impl Activity {
 /// The socket.
 #[derive(Debug)]
 pub(super) struct Watched {
-    pub(super) stream: TcpStream,
+    pub(super) transport: Transport,
     pub(super) activity: Rc<Activity>,
     /// Bytes that were read and put back: they come first.
     put_back: Vec<u8>,
+    /// What is read has to pass this first.
+    strict: Option<Box<Strict>>,
 }
 
 impl Watched {
-    pub(super) fn new(stream: TcpStream, activity: Rc<Activity>) -> Self {
+    pub(super) fn new(transport: Transport, activity: Rc<Activity>) -> Self {
         Self {
-            stream,
+            transport,
             activity,
             put_back: Vec::new(),
+            strict: None,
         }
+    }
+
+    /// From here on only whole requests, strictly read, come out of it.
+    pub(super) fn read_strictly(&mut self, bounds: Bounds) {
+        self.strict = Some(Box::new(Strict::new(bounds)));
     }
 
     /// These bytes will be read first.
@@ -146,11 +214,51 @@ impl Watched {
         self.put_back = bytes;
     }
 
-    #[cold]
-    fn read_put_back(&mut self, buf: &mut ReadBuf<'_>) {
-        let taken = self.put_back.len().min(buf.remaining());
+    /// Passes on what may be of the bytes held back; false: none of them yet.
+    fn pass(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let free = buf.remaining();
+        let taken = match &mut self.strict {
+            None => self.put_back.len().min(free),
+            Some(strict) => match strict.released(&self.put_back) {
+                Ok(some) => {
+                    let taken = some.min(free);
+                    strict.passed(taken);
+                    taken
+                }
+                Err(fault) => {
+                    // To hyper the client has ended: it finishes the answer it is at, and is done.
+                    self.activity.refused.set(Some(fault));
+                    return true;
+                }
+            },
+        };
         buf.put_slice(self.put_back.get(..taken).unwrap_or_default());
         self.put_back.drain(..taken);
+        taken > 0
+    }
+
+    #[cold]
+    fn poll_read_held(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.activity.refused().is_some() || self.pass(buf) {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            let mut piece = [const { MaybeUninit::uninit() }; PIECE];
+            let mut piece = ReadBuf::uninit(&mut piece);
+            ready!(Pin::new(&mut self.transport).poll_read(cx, &mut piece))?;
+            if piece.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.activity.read_some();
+            self.put_back.extend_from_slice(piece.filled());
+            if self.pass(buf) {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 
@@ -161,12 +269,11 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.put_back.is_empty() {
-            self.read_put_back(buf);
-            return Poll::Ready(Ok(()));
+        if !self.put_back.is_empty() || self.strict.is_some() {
+            return self.poll_read_held(cx, buf);
         }
         let before = buf.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let result = Pin::new(&mut self.transport).poll_read(cx, buf);
         if buf.filled().len() > before {
             self.activity.read_some();
         }
@@ -181,33 +288,88 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let result = Pin::new(&mut self.transport).poll_write(cx, buf);
         self.activity.wrote(&result);
         result
     }
 
     #[inline]
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    #[inline]
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.activity.wrote(&result);
+        let result = Pin::new(&mut self.transport).poll_flush(cx);
+        self.activity.flushed(&result);
         result
     }
 
-    #[inline]
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.activity.refused().is_some() {
+            // An answer of ours follows.
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.transport).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        header_bytes: 1,
+        headers: 1,
+        request_line_bytes: 1,
+        body_bytes: 1,
+        pipelined: 1,
+        header: Duration::from_secs(20),
+        write: Duration::from_secs(10),
+        idle: Duration::from_secs(60),
+        connections: None,
+        per_address: None,
+        drain: Duration::from_secs(1),
+    };
+
+    #[test]
+    fn who_takes_an_answer_too_slowly_has_only_so_much_time() {
+        let now = Instant::now();
+        let activity = Activity::new(now);
+        assert_eq!(activity.deadline(&LIMITS).1, Closed::Header);
+        activity.head_complete(false);
+        assert_eq!(
+            activity.deadline(&LIMITS),
+            (now + LIMITS.idle, Closed::Idle)
+        );
+        activity.wrote(&Poll::Pending);
+        let (first, why) = activity.deadline(&LIMITS);
+        assert_eq!(why, Closed::Write);
+        // A byte now and then buys nothing, 1 KiB a second.
+        (0..20).for_each(|_| activity.wrote(&Poll::Ready(Ok(1))));
+        activity.wrote(&Poll::Pending);
+        assert_eq!(activity.deadline(&LIMITS), (first, Closed::Write));
+        activity.wrote(&Poll::Ready(Ok(4096)));
+        let later = first + Duration::from_secs(4);
+        assert_eq!(activity.deadline(&LIMITS), (later, Closed::Write));
+        assert!(activity.is_stalled());
+        activity.flushed(&Poll::Ready(Ok(())));
+        assert_eq!(activity.deadline(&LIMITS).1, Closed::Idle);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn http2_is_idle_when_nothing_is_being_answered() {
+        let now = Instant::now();
+        let activity = Activity::new(now);
+        activity.speak_http2(now);
+        // Its frames are no requests.
+        activity.read_some();
+        assert_eq!(
+            activity.deadline(&LIMITS),
+            (now + LIMITS.idle, Closed::Idle)
+        );
+        activity.answering();
+        activity.answering();
+        activity.answered();
+        assert!(activity.deadline(&LIMITS).0 > now + LIMITS.idle);
+        tokio::time::advance(Duration::from_secs(100)).await;
+        activity.answered();
+        let idle = now + Duration::from_secs(100) + LIMITS.idle;
+        assert_eq!(activity.deadline(&LIMITS), (idle, Closed::Idle));
     }
 }

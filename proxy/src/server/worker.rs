@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpStream as StdStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,9 +15,10 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
-use super::Shared;
 use super::connection::Connection;
 use super::direct::Scratch;
+use super::listener::{Arrived, Listeners};
+use super::{Accepted, Shared};
 use crate::metrics::{self, Closed};
 use crate::ring;
 use crate::rules::Senses;
@@ -81,31 +82,45 @@ impl Worker {
     }
 
     /// Takes an accepted socket, or hands it to a worker that has less to do.
-    fn place(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+    fn place(self: &Rc<Self>, (stream, peer, tls): Arrived) {
         self.metrics.accepted();
+        let shared = &self.shared;
         let load = |index: usize| {
-            self.shared
+            shared
                 .loads
                 .get(index)
                 .map_or(usize::MAX, |load| load.load(Ordering::Relaxed))
         };
         let mine = load(self.index);
-        let total: usize = (0..self.shared.loads.len()).map(load).sum();
-        if total >= self.shared.limits.connections {
+        let total: usize = (0..shared.loads.len()).map(load).sum();
+        if total >= shared.connections {
             self.metrics.closed(Closed::Limit);
             return;
         }
-        let least = (0..self.shared.loads.len()).min_by_key(|i| load(*i));
+        let ip = peer.ip();
+        let mut accepted = Accepted {
+            peer,
+            tls,
+            seat: None,
+        };
+        if !shared.trusted.contains(ip.to_canonical()) {
+            accepted.seat = shared.addresses.seat(ip);
+            if accepted.seat.is_none() {
+                self.metrics.closed(Closed::Address);
+                return;
+            }
+        }
+        let least = (0..shared.loads.len()).min_by_key(|i| load(*i));
         match least.filter(|other| load(*other) + HAND_OVER_AT <= mine) {
-            Some(other) => self.hand_over(stream, peer, other),
+            Some(other) => self.hand_over(stream, accepted, other),
             None => {
                 self.count_in(self.index);
-                self.adopt(stream, peer);
+                self.adopt(stream, accepted);
             }
         }
     }
 
-    fn hand_over(&self, stream: TcpStream, peer: SocketAddr, to: usize) {
+    fn hand_over(&self, stream: TcpStream, accepted: Accepted, to: usize) {
         let Some(inbox) = self.shared.inboxes.get(to) else {
             return;
         };
@@ -116,7 +131,7 @@ impl Worker {
         };
         self.count_in(to);
         self.metrics.handed();
-        if inbox.send((stream, peer)).is_err() {
+        if inbox.send((stream, accepted)).is_err() {
             // That thread is gone, which ends the process: nothing to save.
             self.metrics.accept_failed();
         }
@@ -129,9 +144,9 @@ impl Worker {
     }
 
     /// Serves a socket of another worker's listener, which is counted in our load already.
-    fn receive(self: &Rc<Self>, stream: std::net::TcpStream, peer: SocketAddr) {
+    fn receive(self: &Rc<Self>, stream: StdStream, accepted: Accepted) {
         match TcpStream::from_std(stream) {
-            Ok(stream) => self.adopt(stream, peer),
+            Ok(stream) => self.adopt(stream, accepted),
             Err(_) => {
                 self.metrics.accept_failed();
                 self.count_out();
@@ -140,13 +155,13 @@ impl Worker {
     }
 
     /// Serves a socket that is counted in our load already.
-    fn adopt(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+    fn adopt(self: &Rc<Self>, stream: TcpStream, accepted: Accepted) {
         let number = self.next.get();
         self.next.set(number + 1);
         self.connections.borrow_mut().insert(number, None);
         // Answers are small and whole: nothing to wait for. A socket that refuses is on its way out anyway.
         let _ = stream.set_nodelay(true);
-        tokio::task::spawn_local(Connection::new(self, number, stream, peer));
+        tokio::task::spawn_local(Connection::new(self, number, stream, accepted));
     }
 
     fn drain(&self) {
@@ -175,8 +190,8 @@ impl Worker {
 /// Runs a worker until it has drained.
 pub(super) fn run(
     index: usize,
-    listener: TcpListener,
-    inbox: UnboundedReceiver<(std::net::TcpStream, SocketAddr)>,
+    listeners: Listeners,
+    inbox: UnboundedReceiver<(StdStream, Accepted)>,
     ring: ring::Writer,
     (table, senses): (Current, Senses),
     shared: Arc<Shared>,
@@ -206,7 +221,7 @@ pub(super) fn run(
         next: Cell::new(0),
         open: ::metrics::gauge!(metrics::OPEN),
     });
-    if let Err(error) = runtime.block_on(serve(Rc::clone(&worker), listener, inbox)) {
+    if let Err(error) = runtime.block_on(serve(Rc::clone(&worker), listeners, inbox)) {
         tracing::error!(%error, "a serving thread cannot listen");
     }
     // What did not finish in time is cut off here.
@@ -220,19 +235,19 @@ pub(super) fn run(
 
 async fn serve(
     worker: Rc<Worker>,
-    listener: TcpListener,
-    mut inbox: UnboundedReceiver<(std::net::TcpStream, SocketAddr)>,
+    listeners: Listeners,
+    mut inbox: UnboundedReceiver<(StdStream, Accepted)>,
 ) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let listening = listeners.attach()?;
     let drain = worker.shared.drain.clone();
     let mut flush = interval(FLUSH_EVERY);
     flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = drain.cancelled() => break,
-            Some((stream, peer)) = inbox.recv() => worker.receive(stream, peer),
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => worker.place(stream, peer),
+            Some((stream, accepted)) = inbox.recv() => worker.receive(stream, accepted),
+            arrived = listening.accept() => match arrived {
+                Ok(arrived) => worker.place(arrived),
                 Err(_) => {
                     worker.metrics.accept_failed();
                     sleep(ACCEPT_PAUSE).await;
@@ -241,24 +256,24 @@ async fn serve(
             _ = flush.tick() => worker.flush(),
         }
     }
-    // The kernel has connected these clients already: closing the listener now would reset them.
-    let listener = listener.into_std()?;
-    while let Ok((stream, peer)) = listener.accept() {
-        let stream = stream
-            .set_nonblocking(true)
-            .and_then(|()| TcpStream::from_std(stream));
-        match stream {
-            Ok(stream) => worker.place(stream, peer),
-            Err(_) => worker.metrics.accept_failed(),
+    // Those that are connected are told by their next answer, from now on.
+    worker.drain();
+    let closing = listening.close(|arrived| match arrived {
+        Ok(arrived) => worker.place(arrived),
+        Err(_) => worker.metrics.accept_failed(),
+    });
+    tokio::pin!(closing);
+    loop {
+        tokio::select! {
+            () = &mut closing => break,
+            Some((stream, accepted)) = inbox.recv() => worker.receive(stream, accepted),
         }
     }
-    drop(listener);
     worker.shared.accepting.fetch_sub(1, Ordering::AcqRel);
-    worker.drain();
     let deadline = Instant::now() + worker.shared.limits.drain;
     while Instant::now() < deadline {
         match timeout_at(Instant::now() + DRAIN_TICK, inbox.recv()).await {
-            Ok(Some((stream, peer))) => worker.receive(stream, peer),
+            Ok(Some((stream, accepted))) => worker.receive(stream, accepted),
             _ => {
                 let done = worker.shared.accepting.load(Ordering::Acquire) == 0
                     && inbox.is_empty()

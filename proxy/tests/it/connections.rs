@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use crate::feed_server::FeedServer;
 use crate::harness::{DEADLINE, TestProxy, eventually, read_answer};
 
-const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: go.test\r\n\r\n";
+pub(crate) const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: go.test\r\n\r\n";
 
-fn served(settings: &[(&str, &str)]) -> (tempfile::TempDir, FeedServer, TestProxy) {
+pub(crate) fn served(settings: &[(&str, &str)]) -> (tempfile::TempDir, FeedServer, TestProxy) {
     let feed = FeedServer::start();
     feed.put("a", "https://dest.test/");
     let dir = tempfile::tempdir().expect("tempdir");
@@ -19,7 +19,7 @@ fn served(settings: &[(&str, &str)]) -> (tempfile::TempDir, FeedServer, TestProx
 
 /// How long until the other side hangs up.
 #[track_caller]
-fn hung_up_after(stream: &mut TcpStream) -> Duration {
+pub(crate) fn hung_up_after(stream: &mut TcpStream) -> Duration {
     let begin = Instant::now();
     let mut buffer = [0; 4096];
     loop {
@@ -203,6 +203,35 @@ fn a_drain_finishes_what_has_begun_and_takes_nothing_new() {
     stopping.join().expect("a clean end");
     assert!(hung_up_after(&mut silent) < Duration::from_secs(5));
     assert!(begin.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn whoever_is_connected_at_the_end_is_answered() {
+    let (_dir, _feed, proxy) = served(&[]);
+    let addr = proxy.addr();
+    // They connect as fast as they can, each time anew, until nobody listens.
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let mut answered = 0;
+                while let Ok(mut stream) =
+                    TcpStream::connect_timeout(&addr, Duration::from_millis(300))
+                {
+                    stream.set_read_timeout(Some(DEADLINE)).expect("timeout");
+                    stream.write_all(GET).expect("taken");
+                    let answer = read_answer(&mut stream, &mut Vec::new(), false);
+                    assert!(answer.is_some(), "reset after {answered} answers");
+                    answered += 1;
+                }
+                answered
+            })
+        })
+        .collect();
+    std::thread::park_timeout(Duration::from_millis(300));
+    proxy.stop();
+    for client in clients {
+        assert!(client.join().expect("never reset") > 10);
+    }
 }
 
 #[test]

@@ -1,29 +1,48 @@
 //! Every answer is in a counter.
 
 use std::io::Write as _;
+use std::sync::OnceLock;
 
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::feed_server::FeedServer;
 use crate::harness::{TestProxy, eventually, read_answer};
 
+/// The recorder of this process. A proxy that is to be counted starts after it is there.
+pub(crate) fn recorder() -> &'static PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    RECORDER.get_or_init(|| {
+        PrometheusBuilder::new()
+            .install_recorder()
+            .expect("the only recorder")
+    })
+}
+
+/// What is counted under this name, with its labels. Other tests of this process may count as well.
+pub(crate) fn counted(name: &str) -> f64 {
+    recorder()
+        .render()
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+        .unwrap_or_default()
+}
+
+/// Connections closed for this reason.
+pub(crate) fn closed(reason: &str) -> f64 {
+    counted(&format!(
+        "{}{{reason=\"{reason}\"}}",
+        proxy::metrics::CLOSED
+    ))
+}
+
 #[test]
 fn answers_are_counted_by_kind_and_method() {
-    let recorder = PrometheusBuilder::new()
-        .install_recorder()
-        .expect("the only recorder");
+    recorder();
     let feed = FeedServer::start();
     feed.put("a", "https://dest.test/");
     let dir = tempfile::tempdir().expect("tempdir");
     let proxy = TestProxy::ready(dir.path(), &feed, &[]);
-    // Other tests of this process may count as well: at least these must be there.
-    let at_least = |name: &str, least: f64| {
-        recorder.render().lines().any(|line| {
-            line.strip_prefix(name)
-                .and_then(|value| value.trim().parse::<f64>().ok())
-                .is_some_and(|value| value >= least)
-        })
-    };
+    let at_least = |name: &str, least: f64| counted(name) >= least;
     let mut stream = proxy.connect();
     let mut rest = Vec::new();
     for (method, path) in [

@@ -17,7 +17,7 @@ use crate::harness::{Answer, TestProxy, eventually, read_answer};
 const BROWSER: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
 
 /// Puts a link with a plan.
-fn put(feed: &FeedServer, id: u64, slug: &str, plan: &Plan) {
+pub(crate) fn put(feed: &FeedServer, id: u64, slug: &str, plan: &Plan) {
     let plan = plan.encode().expect("legal");
     let entry = Entry {
         link: id,
@@ -27,7 +27,7 @@ fn put(feed: &FeedServer, id: u64, slug: &str, plan: &Plan) {
     feed.transaction(vec![encode(&entry)], vec![], None);
 }
 
-fn share(feed: &FeedServer, shared: Shared) {
+pub(crate) fn share(feed: &FeedServer, shared: Shared) {
     feed.transaction(vec![], vec![], Some(shared));
 }
 
@@ -258,7 +258,7 @@ pub(crate) fn phc(password: &str) -> String {
     hash.to_string()
 }
 
-fn locked(password: &str) -> Plan {
+pub(crate) fn locked(password: &str) -> Plan {
     Plan {
         password: Some(Password {
             version: 1,
@@ -268,7 +268,7 @@ fn locked(password: &str) -> Plan {
     }
 }
 
-fn cookie_keys(byte: u8) -> Shared {
+pub(crate) fn cookie_keys(byte: u8) -> Shared {
     Shared {
         cookie_keys: Some(feed::CookieKeys {
             key: vec![feed::CookieKey {
@@ -378,7 +378,7 @@ fn hostile_forms_are_refused_and_the_connection_goes_on() {
     let dir = tempfile::tempdir().expect("tempdir");
     let proxy = TestProxy::ready(dir.path(), &feed, &[]);
     let long = "x".repeat(20_000);
-    assert_eq!(ask(&proxy, "POST", "a", "", &long).status, 400);
+    assert_eq!(ask(&proxy, "POST", "a", "", &long).status, 413);
     assert_eq!(
         ask(&proxy, "POST", "a", "", "password=%ff%00%zz&=&&&").status,
         401

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use proxy::{Config, Proxy};
 use schemas::health::Health;
 use schemas::settings::Settings;
+use socket2::{Domain, Socket, Type};
 
 use crate::feed_server::{FeedServer, TOKEN};
 
@@ -61,6 +62,11 @@ impl TestProxy {
         self.proxy.as_ref().expect("running").addr()
     }
 
+    pub(crate) fn tls_addr(&self) -> SocketAddr {
+        let proxy = self.proxy.as_ref().expect("running");
+        proxy.tls_addr().expect("TLS is on")
+    }
+
     /// `GET <target>` with this host.
     pub(crate) fn get(&self, target: &str, host: &str) -> Answer {
         self.raw(
@@ -89,6 +95,17 @@ impl TestProxy {
 
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.addr()).expect("connected");
+        stream.set_read_timeout(Some(DEADLINE)).expect("timeout");
+        stream
+    }
+
+    /// A connection from this address of this machine.
+    pub(crate) fn connect_from(&self, ip: [u8; 4]) -> TcpStream {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
+        let from = SocketAddr::from((ip, 0));
+        socket.bind(&from.into()).expect("an address of loopback");
+        socket.connect(&self.addr().into()).expect("connected");
+        let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(DEADLINE)).expect("timeout");
         stream
     }

@@ -61,6 +61,8 @@ impl Child {
         command
             .arg(role.name())
             .envs(plan.environment(role))
+            // The service manager hears of the whole.
+            .env_remove(crate::notify::SOCKET)
             .stdin(Stdio::null())
             // Ctrl-C in a terminal reaches the whole group: the children wait for their turn instead.
             .process_group(0)

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use axum::extract::RawQuery;
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 use axum::routing::get;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
@@ -63,12 +66,18 @@ pub(super) async fn serve(
                 plan.admin_addr()
             )
         })?;
-    let (for_ready, for_metrics) = (sockets(plan), sockets(plan));
+    let [for_ready, for_metrics, for_domain] = [(); 3].map(|()| sockets(plan));
     let pages = Router::new()
         .route("/live", get(|| async { "live\n" }))
         .route(
             "/ready",
             get(move || async move { ready(&for_ready).await }),
+        )
+        .route(
+            admin::DOMAIN,
+            get(move |RawQuery(query): RawQuery| async move {
+                domain(&for_domain, query.as_deref().unwrap_or_default()).await
+            }),
         )
         .route(
             "/metrics",
@@ -92,8 +101,8 @@ pub(super) async fn not_ready(plan: &Plan) -> Vec<(&'static str, String)> {
     let mut missing = Vec::new();
     for socket in sockets(plan) {
         match get_page(&socket, "/ready").await {
-            Ok((true, _)) => {}
-            Ok((false, page)) => missing.push((socket.role.name(), reasons(&page))),
+            Ok((status, _)) if status.is_success() => {}
+            Ok((_, page)) => missing.push((socket.role.name(), reasons(&page))),
             Err(error) => missing.push((socket.role.name(), error.to_string())),
         }
     }
@@ -115,8 +124,8 @@ async fn ready(sockets: &[Socket]) -> axum::response::Response {
     let mut roles = serde_json::Map::new();
     for socket in sockets {
         let answer = match get_page(socket, "/ready").await {
-            Ok((ready, page)) => {
-                all &= ready;
+            Ok((status, page)) => {
+                all &= status.is_success();
                 serde_json::from_slice(&page).unwrap_or_default()
             }
             Err(error) => {
@@ -129,8 +138,22 @@ async fn ready(sockets: &[Socket]) -> axum::response::Response {
     admin::ready_page(all, &serde_json::json!({ "ready": all, "roles": roles }))
 }
 
-/// Asks a child for a page: whether it answered 200, and the body.
-async fn get_page(socket: &Socket, path: &str) -> anyhow::Result<(bool, Bytes)> {
+/// Whether a domain is ours, as the proxy says.
+async fn domain(sockets: &[Socket], query: &str) -> axum::response::Response {
+    let asked = format!("{}?{query}", admin::DOMAIN);
+    let proxy = sockets.iter().find(|socket| socket.role == Role::Proxy);
+    let answer = match proxy {
+        Some(socket) => get_page(socket, &asked).await.ok(),
+        None => None,
+    };
+    match answer {
+        Some((status, page)) => (status, page).into_response(),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "not known yet\n").into_response(),
+    }
+}
+
+/// Asks a child for a page: its status and body.
+async fn get_page(socket: &Socket, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
     let ask = async {
         let stream = tokio::net::UnixStream::connect(&socket.path)
             .await
@@ -142,13 +165,13 @@ async fn get_page(socket: &Socket, path: &str) -> anyhow::Result<(bool, Bytes)> 
             .body(Empty::<Bytes>::new())?;
         let exchange = async move {
             let answer = sender.send_request(request).await?;
-            let ok = answer.status().is_success();
+            let status = answer.status();
             let body = http_body_util::Limited::new(answer.into_body(), MAX_PAGE_BYTES);
             let page = body
                 .collect()
                 .await
                 .map_err(|e| anyhow::anyhow!("page not read: {e}"))?;
-            Ok((ok, page.to_bytes()))
+            Ok((status, page.to_bytes()))
         };
         tokio::select! {
             answer = exchange => answer,

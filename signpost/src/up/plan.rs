@@ -29,6 +29,10 @@ pub(crate) struct Plan {
     /// The embedded engine runs, since no other ClickHouse was named.
     embedded: bool,
     public_url: String,
+    /// Where visitors come in over TLS, if they do.
+    tls_addr: Option<SocketAddr>,
+    /// How long the proxy gives connections, and then downloads, to finish.
+    drain: Duration,
     environment: BTreeMap<String, String>,
     sockets: PathBuf,
     /// Held for as long as the plan lives.
@@ -38,7 +42,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Reads the settings of `up`, and lets every role read its own, so that all mistakes are told together.
     pub(crate) fn from_settings(settings: &mut Settings) -> Self {
-        proxy::Config::from_settings(settings);
+        let visitors = proxy::Config::from_settings(settings);
         control_plane::Config::from_settings(settings);
         ingest::Config::from_settings(settings);
         embedded::Config::from_settings(settings);
@@ -63,6 +67,8 @@ impl Plan {
             clickhouse_addr,
             embedded: settings.text("SIGNPOST_CLICKHOUSE_URL").is_none(),
             public_url,
+            tls_addr: visitors.tls.map(|tls| tls.addr),
+            drain: visitors.limits.drain,
             environment: settings
                 .with_prefix("SIGNPOST_")
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))
@@ -84,20 +90,30 @@ impl Plan {
         self.data_dir = given.canonicalize().with_context(named)?;
         self.lock = Some(lock(&self.data_dir.join("up.lock")).with_context(named)?);
         let mut taken = Vec::new();
-        for (setting, flag, addr, used) in [
-            ("SIGNPOST_PROXY_ADDR", "--proxy-addr", self.proxy_addr, true),
-            ("SIGNPOST_API_ADDR", "--api-addr", self.api_addr, true),
-            ("SIGNPOST_ADMIN_ADDR", "--admin-addr", self.admin_addr, true),
+        for (setting, flag, addr) in [
+            (
+                "SIGNPOST_PROXY_ADDR",
+                " (--proxy-addr)",
+                Some(self.proxy_addr),
+            ),
+            ("SIGNPOST_TLS_ADDR", "", self.tls_addr),
+            ("SIGNPOST_API_ADDR", " (--api-addr)", Some(self.api_addr)),
+            (
+                "SIGNPOST_ADMIN_ADDR",
+                " (--admin-addr)",
+                Some(self.admin_addr),
+            ),
             (
                 "SIGNPOST_CLICKHOUSE_ADDR",
-                "--clickhouse-addr",
-                self.clickhouse_addr,
-                self.embedded,
+                " (--clickhouse-addr)",
+                self.clickhouse_addr(),
             ),
         ] {
-            if let Some(error) = used.then(|| in_use(addr)).flatten() {
+            if let Some(addr) = addr
+                && let Some(error) = in_use(addr)
+            {
                 taken.push(format!(
-                    "{setting}={addr} ({flag}): cannot listen there: {error}"
+                    "{setting}={addr}{flag}: cannot listen there: {error}"
                 ));
             }
         }
@@ -152,6 +168,11 @@ impl Plan {
     /// The default short domain.
     pub(crate) fn public_url(&self) -> &str {
         &self.public_url
+    }
+
+    /// How long the proxy gives connections, and then downloads, to finish.
+    pub(crate) fn drain(&self) -> Duration {
+        self.drain
     }
 
     /// Where the API listens.

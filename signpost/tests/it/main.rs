@@ -9,6 +9,7 @@ mod harness;
 mod bio;
 mod clients;
 mod disk;
+mod edge;
 mod files;
 mod groups;
 mod hostile;

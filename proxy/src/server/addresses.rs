@@ -1,0 +1,83 @@
+//! Connections by address, so that nobody takes all places.
+//!
+//! Trusted proxies are not counted: everybody's visitors come through them. Whom they name by the PROXY protocol is. With
+//! IPv6 a /64 is one address. A connection costs two look-ups here, a request none.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+
+use crate::client_ip::network;
+
+/// Who holds how many connections.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    held: DashMap<IpAddr, usize, foldhash::fast::RandomState>,
+    limit: usize,
+}
+
+/// A connection's place, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    addresses: Arc<Addresses>,
+    of: IpAddr,
+}
+
+impl Addresses {
+    pub(super) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            held: DashMap::default(),
+            limit,
+        })
+    }
+
+    /// A place for one more connection of this address, if it may have one.
+    pub(super) fn seat(self: &Arc<Self>, ip: IpAddr) -> Option<Seat> {
+        let of = network(ip);
+        let mut held = self.held.entry(of).or_insert(0);
+        if *held >= self.limit {
+            return None;
+        }
+        *held += 1;
+        drop(held);
+        Some(Seat {
+            addresses: Arc::clone(self),
+            of,
+        })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let held = &self.addresses.held;
+        if let Some(mut count) = held.get_mut(&self.of) {
+            *count = count.saturating_sub(1);
+        }
+        held.remove_if(&self.of, |_, count| *count == 0);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_has_its_places() {
+        let addresses = Addresses::new(2);
+        let ip = |text: &str| text.parse::<IpAddr>().expect("address");
+        let seat = |text| addresses.seat(ip(text));
+        let held = [seat("192.0.2.1"), seat("::ffff:192.0.2.1")];
+        assert!(held.iter().all(Option::is_some));
+        assert!(seat("192.0.2.1").is_none());
+        assert!(seat("192.0.2.2").is_some());
+        // One household's /64 is one address, whatever addresses it gives itself.
+        let six = [seat("2001:db8::1"), seat("2001:db8::2")];
+        assert!(six.iter().all(Option::is_some) && seat("2001:db8::3").is_none());
+        assert!(seat("2001:db8:0:1::1").is_some());
+        drop((held, six));
+        assert!(seat("192.0.2.1").is_some());
+        assert!(addresses.held.is_empty());
+    }
+}
