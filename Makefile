@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export SIGNPOST_CACHE_DIR := $(abspath $(or $(SIGNPOST_CACHE_DIR),.cache))
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
-.PHONY: help deps fetch build up test lint layers openapi rows pages fuzz fuzz-bytes replay bench
+.PHONY: help deps fetch build up test lint layers openapi rows pages fuzz fuzz-bytes replay load-k6 load-oha bench
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,5 +34,9 @@ fuzz-bytes: ## Fuzz requests, log records, links on disk and feed frames, FUZZ_S
 	@SIGNPOST_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) cargo test --workspace --locked --test fuzz -- --test-threads 2 --nocapture
 replay: fetch build ## Replay 10,000 real requests through everything and compare every number
 	@deploy/dev/replay
+load-k6: ## Load a running Signpost with k6 (SCRIPT=redirect|api|stats SHAPE=steady|ramp|spike|soak RATE=500 SECONDS=30)
+	@deploy/dev/load k6 "$(or $(SCRIPT),redirect)"
+load-oha: ## As many redirects as it can, with oha (REQUESTS=100000 CONNECTIONS=64)
+	@deploy/dev/load oha
 bench: fetch build ## Measure; numbers go to benches/BASELINE.md
 	@cargo run --release --locked -p benches --
