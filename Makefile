@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export SIGNPOST_CACHE_DIR := $(abspath $(or $(SIGNPOST_CACHE_DIR),.cache))
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
-.PHONY: help deps fetch build up test lint layers openapi rows pages fuzz replay bench
+.PHONY: help deps fetch build up test lint layers openapi rows pages fuzz replay bench dev-kafka
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,5 +32,7 @@ fuzz: fetch ## Fuzz the REST API from its OpenAPI document
 	@deploy/dev/fuzz
 replay: fetch build ## Replay 10,000 real requests through everything and compare every number
 	@deploy/dev/replay
+dev-kafka: ## Run Apache Kafka for development on a free port, BROKERS=1; its data goes when it ends
+	@deploy/dev/deps && deploy/dev/fetch kafka && exec deploy/dev/kafka --brokers $(or $(BROKERS),1)
 bench: fetch build ## Measure; numbers go to benches/BASELINE.md
 	@cargo run --release --locked -p benches --
