@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use clickhouse::Row;
 use metrics::counter;
 use schemas::click::{ClickId, Stream};
+use schemas::names::topics::FIRST_LOG_PARTITION;
 use schemas::names::{DATABASE, tables};
 use serde::Deserialize;
 
@@ -117,8 +118,14 @@ pub(crate) async fn marks_of(
     log_partitions: &[u32],
 ) -> Result<Vec<(Stream, u64)>, StoreError> {
     let list: Vec<String> = log_partitions.iter().map(u32::to_string).collect();
+    // What came by click logs before there was Kafka goes with the first partition.
+    let logs = if log_partitions.contains(&FIRST_LOG_PARTITION) {
+        format!("OR log_partition < {FIRST_LOG_PARTITION}")
+    } else {
+        String::new()
+    };
     let sql = format!(
-        "SELECT epoch, worker, max(position) + 1 AS position FROM {DATABASE}.{} WHERE log_partition IN ({}) \
+        "SELECT epoch, worker, max(position) + 1 AS position FROM {DATABASE}.{} WHERE log_partition IN ({}) {logs} \
          GROUP BY epoch, worker",
         tables::CLICKS,
         list.join(", ")

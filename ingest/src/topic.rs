@@ -34,8 +34,11 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What may be set otherwise. A worker reads ahead of its inserts by at most 32 MiB a partition. The poll interval bounds
 /// an insert with its roll-ups, each with a deadline of five minutes.
-const DEFAULTS: [(&str, &str); 8] = [
+const DEFAULTS: [(&str, &str); 10] = [
     ("group.id", topics::GROUP),
+    // A worker that was killed gives its partitions up after so long.
+    ("session.timeout.ms", "10000"),
+    ("heartbeat.interval.ms", "2000"),
     ("queued.max.messages.kbytes", "32768"),
     ("max.poll.interval.ms", "1800000"),
     ("fetch.wait.max.ms", "100"),

@@ -64,6 +64,12 @@ impl Brokers {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).up
     }
 
+    /// Whether it is known that none answers, and not only not known yet that one does.
+    pub fn are_down(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.heard && state.up == 0
+    }
+
     /// Why no broker can be used; `None` while one answers.
     pub fn problem(&self) -> Option<String> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,7 +106,7 @@ mod tests {
     #[test]
     fn a_broker_that_is_up_is_enough_and_none_is_said_so() {
         let brokers = Brokers::default();
-        assert!(brokers.problem().is_some());
+        assert!(brokers.problem().is_some() && !brokers.are_down());
         brokers.note(&statistics(&[(-1, "DOWN"), (1, "UP"), (2, "DOWN")]));
         assert_eq!((brokers.up(), brokers.problem()), (1, None));
         brokers.note(&statistics(&[(-1, "DOWN"), (1, "CONNECT"), (2, "DOWN")]));

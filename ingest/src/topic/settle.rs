@@ -133,7 +133,9 @@ impl Settler<'_> {
             last: mark.last,
         };
         let some = self.settle_range(&notes, fetched, &planned, busy).await?;
-        Ok((go_on(partition, to, &there, last.or(mark.last)), some))
+        let place = go_on(partition, at, &there, last.or(mark.last));
+        let next = to.max(place.next);
+        Ok((Place { next, ..place }, some))
     }
 
     /// Sees that all clicks of an insert that was planned are stored.

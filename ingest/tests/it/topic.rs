@@ -13,7 +13,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::click::{Book, Click, Stream};
 
 use crate::broker;
-use crate::support::World;
+use crate::support::{World, eventually};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -24,6 +24,8 @@ pub(crate) struct Topic {
     pub(crate) dead: String,
     pub(crate) group: String,
     producer: BaseProducer,
+    /// Of the group and no member of it.
+    outsider: BaseConsumer,
 }
 
 impl Topic {
@@ -35,10 +37,12 @@ impl Topic {
             .set("linger.ms", "1")
             .create()
             .unwrap();
+        let group = broker::unique("group");
         let topic = Self {
             name: broker::unique("clicks"),
             dead: broker::unique("dead"),
-            group: broker::unique("group"),
+            outsider: outsider(&bootstrap, &group),
+            group,
             bootstrap,
             producer,
         };
@@ -61,7 +65,22 @@ impl Topic {
         }
     }
 
-    pub(crate) async fn delete(&self) {
+    /// Deletes it and makes it anew, with one partition.
+    pub(crate) async fn recreate(&self) {
+        self.delete().await;
+        // It takes a while to go, and a worker may make it too.
+        eventually("an empty topic", async || {
+            let new = NewTopic::new(&self.name, 1, TopicReplication::Fixed(1));
+            let _ = self
+                .admin()
+                .create_topics([&new], &AdminOptions::new())
+                .await;
+            (self.try_end(0)? == 0).then_some(())
+        })
+        .await;
+    }
+
+    async fn delete(&self) {
         let options = AdminOptions::new().operation_timeout(Some(DEADLINE));
         let admin = self.admin();
         for result in admin.delete_topics(&[&self.name], &options).await.unwrap() {
@@ -148,14 +167,19 @@ impl Topic {
         self.send(partition, [(Some(&key[..]), &book.encode_to_vec()[..])]);
     }
 
-    /// A consumer of the group that is no member of it.
-    pub(crate) fn outsider(&self) -> BaseConsumer {
-        ClientConfig::new()
-            .set("bootstrap.servers", &self.bootstrap)
-            .set("group.id", &self.group)
-            .set("enable.auto.commit", "false")
-            .create()
-            .unwrap()
+    /// Gives it a group that has committed nothing.
+    pub(crate) fn regroup(&mut self) {
+        self.group = broker::unique("group");
+        self.outsider = outsider(&self.bootstrap, &self.group);
+    }
+
+    /// A partition's end, once there is such a partition.
+    pub(crate) fn try_end(&self, partition: i32) -> Option<i64> {
+        let end = || {
+            self.outsider
+                .fetch_watermarks(&self.name, partition, Duration::from_secs(2))
+        };
+        tokio::task::block_in_place(end).ok().map(|(_, end)| end)
     }
 
     /// Commits for the group, which has no members then.
@@ -164,29 +188,32 @@ impl Topic {
         let mut entry = list.add_partition(&self.name, partition);
         entry.set_offset(Offset::Offset(offset)).unwrap();
         entry.set_metadata(metadata);
-        tokio::task::block_in_place(|| self.outsider().commit(&list, CommitMode::Sync)).unwrap();
+        tokio::task::block_in_place(|| self.outsider.commit(&list, CommitMode::Sync)).unwrap();
     }
 
     /// What the group has committed: offset and metadata.
     pub(crate) fn committed(&self, partition: i32) -> (Option<u64>, Vec<u8>) {
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.name, partition);
-        let list =
-            tokio::task::block_in_place(|| self.outsider().committed_offsets(list, DEADLINE))
-                .unwrap();
+        let list = tokio::task::block_in_place(|| self.outsider.committed_offsets(list, DEADLINE))
+            .unwrap();
         let entry = kafka::raw::committed(&list).pop().unwrap();
         (entry.offset, entry.metadata)
     }
 
     /// The number of records that a partition has had.
     pub(crate) fn end(&self, partition: i32) -> i64 {
-        tokio::task::block_in_place(|| {
-            self.outsider()
-                .fetch_watermarks(&self.name, partition, DEADLINE)
-        })
-        .unwrap()
-        .1
+        self.try_end(partition).unwrap()
     }
+}
+
+fn outsider(bootstrap: &str, group: &str) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .create()
+        .unwrap()
 }
 
 impl World {
@@ -218,7 +245,7 @@ impl World {
     pub(crate) async fn caught_up(&self, topic: &Topic, partitions: i32) {
         for partition in 0..partitions {
             let end = u64::try_from(topic.end(partition)).unwrap();
-            crate::support::eventually("all committed", async || {
+            eventually("all committed", async || {
                 let (offset, metadata) = topic.committed(partition);
                 let clean = !metadata.windows(8).any(|w| w == b" insert ");
                 (end == 0 || offset == Some(end) && clean).then_some(())

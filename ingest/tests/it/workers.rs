@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rdkafka::consumer::Consumer as _;
 use schemas::click::Drop;
 
 use crate::child::Role;
@@ -28,7 +27,7 @@ async fn a_topic_is_stored_exactly_once_with_its_roll_ups_also_across_restarts()
     world.is_exact().await;
 
     // The offsets are lost: the tables say where it goes on.
-    topic.group = crate::broker::unique("group");
+    topic.regroup();
     world.reads(&topic);
     world.ship(&topic, 1, (8, 1), 5);
     world.read_all(&topic, 3).await;
@@ -52,53 +51,31 @@ async fn a_click_that_comes_again_is_a_duplicate_also_after_a_restart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_made_anew_is_read_from_its_beginning() {
-    let (mut world, topic) = (World::new().await, Topic::new(1).await);
+    let (mut world, mut topic) = (World::new().await, Topic::new(1).await);
     world.reads(&topic);
     world.ship(&topic, 0, (7, 0), 400);
     world.read_all(&topic, 1).await;
-    let (_, metadata) = topic.committed(0);
-    let metadata = String::from_utf8(metadata).unwrap();
-    topic.delete().await;
-    eventually("a new topic", async || {
-        let new = rdkafka::admin::NewTopic::new(
-            &topic.name,
-            1,
-            rdkafka::admin::TopicReplication::Fixed(1),
-        );
-        let made = topic
-            .admin()
-            .create_topics([&new], &Default::default())
-            .await;
-        made.ok()?.pop()?.ok()
-    })
-    .await;
+    let metadata = String::from_utf8(topic.committed(0).1).unwrap();
+    topic.recreate().await;
     // Longer than the old one: its offset alone would look right, and hide all that lies before it.
     world.ship(&topic, 0, (8, 0), 900);
     topic.commit(0, 400, &metadata);
     world.read_all(&topic, 1).await;
     world.is_exact().await;
-    // Without any offset the tables name an offset of the old one.
-    topic.delete().await;
-    let shorter = Topic {
-        group: crate::broker::unique("group"),
-        ..topic
-    };
-    eventually("a new topic", async || {
-        let new = rdkafka::admin::NewTopic::new(
-            &shorter.name,
-            1,
-            rdkafka::admin::TopicReplication::Fixed(1),
-        );
-        let made = shorter
-            .admin()
-            .create_topics([&new], &Default::default())
-            .await;
-        made.ok()?.pop()?.ok()
-    })
-    .await;
-    world.reads(&shorter);
-    world.ship(&shorter, 0, (9, 0), 100);
-    world.read_all(&shorter, 1).await;
+    // Without any offset the tables name one of the old topic.
+    topic.recreate().await;
+    topic.regroup();
+    world.reads(&topic);
+    world.ship(&topic, 0, (9, 0), 100);
+    world.read_all(&topic, 1).await;
+    world.is_exact().await;
+    // Made anew under a worker that reads it.
+    let (running, _) = world.ingest();
+    world.caught_up(&topic, 1).await;
+    topic.recreate().await;
+    world.ship(&topic, 0, (10, 0), 50);
+    world.caught_up(&topic, 1).await;
+    running.stop().await.unwrap();
     world.is_exact().await;
 }
 
@@ -166,14 +143,7 @@ async fn partitions_that_are_added_are_read_too() {
     let (running, _) = world.ingest();
     world.caught_up(&topic, 1).await;
     topic.grow(3).await;
-    eventually("the new partitions", async || {
-        (topic
-            .outsider()
-            .fetch_watermarks(&topic.name, 2, Duration::from_secs(2)))
-        .is_ok()
-        .then_some(())
-    })
-    .await;
+    eventually("the new partitions", async || topic.try_end(2)).await;
     world.ship(&topic, 2, (8, 0), 100);
     world.ship(&topic, 0, (7, 0), 10);
     world.caught_up(&topic, 3).await;

@@ -19,7 +19,7 @@ const DEFAULTS: [(&str, &str); 9] = [
     ("batch.size", "262144"),
     ("queue.buffering.max.messages", "200000"),
     ("queue.buffering.max.kbytes", "131072"),
-    ("statistics.interval.ms", "1000"),
+    ("statistics.interval.ms", "500"),
     ("reconnect.backoff.max.ms", "2000"),
     ("socket.keepalive.enable", "true"),
 ];

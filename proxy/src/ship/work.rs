@@ -130,8 +130,8 @@ impl Work {
                 stopping = Some(now);
             }
             if let Some(since) = stopping {
-                let answers = self.link.as_ref().is_some_and(|l| l.brokers().up() > 0);
-                if self.is_done() || !answers || now - since >= STOP_DEADLINE {
+                let down = self.link.as_ref().is_some_and(|l| l.brokers().are_down());
+                if self.is_done() || down || now - since >= STOP_DEADLINE {
                     break;
                 }
             }
@@ -239,6 +239,8 @@ impl Work {
             return true;
         }
         let tried = match &mut self.link {
+            // Asking would block until the deadline.
+            Some(link) if link.brokers().up() == 0 => return false,
             Some(link) => link
                 .learn_partitions(&self.route.kafka)
                 .map_err(|error| error.to_string()),

@@ -1,5 +1,7 @@
 //! The real proxy on free ports.
 
+#[path = "../../../kafka/testing/broker.rs"]
+mod broker;
 mod clicks;
 mod connections;
 mod counting;
@@ -12,4 +14,5 @@ mod harness;
 mod http;
 mod readers;
 mod redirect;
+mod ship;
 mod snapshot;
