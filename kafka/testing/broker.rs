@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 /// A cluster of its own.
 pub(crate) struct Cluster {
@@ -88,6 +88,15 @@ impl Drop for Cluster {
 pub(crate) fn shared() -> &'static str {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     &CLUSTER.get_or_init(|| Cluster::start(1)).bootstrap
+}
+
+/// The brokers of this test binary for one test alone, which may kill them: others wait.
+pub(crate) fn exclusive() -> MutexGuard<'static, Cluster> {
+    static CLUSTER: OnceLock<Mutex<Cluster>> = OnceLock::new();
+    CLUSTER
+        .get_or_init(|| Mutex::new(Cluster::start(1)))
+        .lock()
+        .expect("no test of these failed before")
 }
 
 /// A name that no other test has.

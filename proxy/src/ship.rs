@@ -23,6 +23,7 @@ mod link;
 mod pace;
 mod places;
 mod reader;
+mod report;
 mod work;
 
 use std::path::{Path, PathBuf};

@@ -96,7 +96,7 @@ impl Settler<'_> {
     ) -> Result<(Place, bool), Failure> {
         let there = block_in_place(|| self.reader.watermarks(partition))?;
         let Some((at, metadata)) = committed.and_then(|c| Some((c.offset?, &c.metadata))) else {
-            return Ok((self.from_table(partition, &there).await?, false));
+            return Ok((self.behind_newest(partition, &there).await?, false));
         };
         let Some(mark) = Mark::decode(metadata, at) else {
             counter!(m::INTENT_CORRUPT).increment(1);
@@ -105,7 +105,7 @@ impl Settler<'_> {
                 offset = at,
                 "what stands beside the committed offset is not ours; asking the table how far it is"
             );
-            return Ok((self.from_table(partition, &there).await?, false));
+            return Ok((self.behind_newest(partition, &there).await?, false));
         };
         if at > there.end || !self.is_there(partition, &there, mark.last)? {
             return Ok((begin_again(partition, &there), false));
@@ -176,7 +176,7 @@ impl Settler<'_> {
     }
 
     /// The place behind the newest click of the partition that is stored.
-    async fn from_table(&self, partition: i32, there: &Range<u64>) -> Result<Place, Failure> {
+    async fn behind_newest(&self, partition: i32, there: &Range<u64>) -> Result<Place, Failure> {
         let newest = recover::newest_of(self.store, log_partition(partition)).await?;
         let Some(newest) = newest else {
             return Ok(go_on(partition, 0, there, None));

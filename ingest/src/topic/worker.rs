@@ -118,6 +118,8 @@ impl Worker {
             session.roll_up(more).await?;
             session.commit_idle(IDLE)?;
             self.report(&session);
+            // Nothing above need have waited for anything, and the end of the runtime does.
+            tokio::task::yield_now().await;
         }
         session.roll_up(false).await?;
         // Leaving: whoever takes over begins at once where we stopped.

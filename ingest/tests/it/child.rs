@@ -74,6 +74,12 @@ impl Role {
         let _ = self.child.wait();
     }
 
+    /// Asks it to end, and waits for that.
+    pub(crate) fn close(mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: &str) {
         let status = Command::new("kill")

@@ -61,12 +61,12 @@ async fn bad_records_are_dead_letters_with_a_reason_and_stop_nothing() {
     bad("key", None, b"");
     // The id of a stored click with another content.
     let first = world.make_clicks(7, 0, 1).remove(0);
-    topic.send_clicks(0, &[first.clone()]);
+    topic.send_clicks(0, std::slice::from_ref(&first));
     let mut double = first.clone();
     double.slug = "other".to_owned();
     bad("conflict", Some(&key(&double)), &double.encode_to_vec());
     // And the same one again, which is just a duplicate.
-    topic.send_clicks(0, &[first.clone()]);
+    topic.send_clicks(0, std::slice::from_ref(&first));
 
     world.ship(&topic, 0, (7, 0), 10);
     let stream = first.id().unwrap().stream;

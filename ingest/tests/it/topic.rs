@@ -35,6 +35,7 @@ impl Topic {
             .set("bootstrap.servers", &bootstrap)
             .set("enable.idempotence", "true")
             .set("linger.ms", "1")
+            .set("topic.metadata.refresh.interval.ms", "300")
             .create()
             .unwrap();
         let group = broker::unique("group");
@@ -212,6 +213,7 @@ fn outsider(bootstrap: &str, group: &str) -> BaseConsumer {
         .set("bootstrap.servers", bootstrap)
         .set("group.id", group)
         .set("enable.auto.commit", "false")
+        .set("topic.metadata.refresh.interval.ms", "300")
         .create()
         .unwrap()
 }

@@ -195,6 +195,60 @@ async fn statements_of_an_earlier_worker_that_arrive_late_change_nothing() {
     world.is_exact().await;
 }
 
+/// A worker notes what it is about to insert and dies; its statement is still on its way when another worker has made
+/// the same insert.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_insert_of_a_dead_worker_that_arrives_late_is_the_one_its_successor_made() {
+    let (mut world, topic) = (World::new().await, Topic::new(1).await);
+    world.reads(&topic);
+    let wire = Wire::to(world.addr).await;
+    let password = std::fs::read_to_string(world.path().join("clickhouse.password")).unwrap();
+    let url = format!("http://signpost:{}@{}", password.trim(), wire.addr);
+    world.settings.push(("SIGNPOST_CLICKHOUSE_URL", url));
+    let worker = world.spawn("ingest", &[]);
+    world.ship(&topic, 0, (7, 0), 100);
+    world.caught_up(&topic, 1).await;
+    wire.hold();
+    world.ship(&topic, 0, (7, 0), 200);
+    eventually("a whole statement under way", async || {
+        wire.holds_a_statement().then_some(())
+    })
+    .await;
+    worker.kill();
+    world.settings.pop();
+    // The successor finds the intent, among more than was in it.
+    world.ship(&topic, 0, (7, 0), 50);
+    world.read_all(&topic, 1).await;
+    world.is_exact().await;
+    wire.replay().await;
+    world.is_exact().await;
+}
+
+/// A second worker comes and goes while the first one always has records at hand that it has not stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_of_a_partition_that_goes_is_left_to_its_new_owner() {
+    let (mut world, topic) = (World::new().await, Topic::new(4).await);
+    world.reads(&topic);
+    world.settings[0].1 = "300".to_owned();
+    let first = world.spawn("ingest", &[]);
+    world.ship(&topic, 0, (7, 0), 10);
+    world.caught_up(&topic, 1).await;
+    for round in 0..3 {
+        let second = world.spawn("ingest", &[]);
+        for _ in 0..60 {
+            for partition in 0..4 {
+                world.ship(&topic, partition, (8 + round, partition as u16), 5);
+            }
+            tokio::time::sleep(Duration::from_millis(15)).await;
+        }
+        // Leaves in order: the first one gets everything back.
+        second.close();
+    }
+    world.caught_up(&topic, 4).await;
+    first.kill();
+    world.is_exact().await;
+}
+
 /// Two workers share four partitions; one is stopped for longer than its session, in the middle of its work, and wakes
 /// up when the other one has its partitions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -211,20 +265,20 @@ async fn a_worker_that_was_stopped_beyond_its_session_changes_nothing_when_it_wa
         world.ship(&topic, partition, (1, partition as u16), 50);
     }
     world.caught_up(&topic, 4).await;
-    for round in 0..2 {
+    for (round, stopped) in (0..).zip(&workers) {
         for partition in 0..4 {
             world.ship(&topic, partition, (1, partition as u16), 400);
         }
         // An instant, not a wait for something: where it falls is the point.
         tokio::time::sleep(Duration::from_millis(dice.roll(120))).await;
-        workers[round].signal("STOP");
+        stopped.signal("STOP");
         for partition in 0..4 {
             world.ship(&topic, partition, (1, partition as u16), 100);
         }
         world.caught_up(&topic, 4).await;
-        workers[round].signal("CONT");
+        stopped.signal("CONT");
         for partition in 0..4 {
-            world.ship(&topic, partition, (2 + round as u64, partition as u16), 50);
+            world.ship(&topic, partition, (2 + round, partition as u16), 50);
         }
         world.caught_up(&topic, 4).await;
     }

@@ -18,7 +18,7 @@ use schemas::health::Health;
 
 use super::STOP_DEADLINE;
 use super::books::Books;
-use super::click::{Clicks, Clock, Tally};
+use super::click::{Clicks, Clock};
 use crate::config::Config;
 use crate::log::{Log, LogError};
 use crate::metrics::clicks as names;
@@ -286,7 +286,7 @@ impl Pipeline {
         }
         self.log_end.store(log.end(), Ordering::Release);
         reader.commit();
-        count(tally);
+        tally.count();
         for drop in books.commit() {
             counter!(names::DROPPED, "reason" => drop.reason.clone())
                 .increment(drop.to - drop.from);
@@ -490,16 +490,6 @@ fn reason(loss: Loss, from: u64, (blamed_to, blame): (u64, &'static str)) -> &'s
         Loss::Corrupt => "ring_corrupt",
         Loss::NoRing => "ring_unavailable",
     }
-}
-
-fn count(tally: Tally) {
-    if tally == Tally::default() {
-        return;
-    }
-    counter!(names::CLICKS).increment(tally.clicks);
-    counter!(names::BOTS).increment(tally.bots);
-    counter!(names::CLAMPED).increment(tally.clamped);
-    counter!(names::NO_SALT).increment(tally.no_salt);
 }
 
 /// Milliseconds since 1970-01-01 UTC.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kafka::Key;
-use metrics::{counter, gauge};
+use metrics::counter;
 use prost::Message as _;
 use schemas::click::{Book, ClickId, Drop, Stream};
 use schemas::click_log::{ACK_FILE, Kind, RECORD_HEADER_BYTES, decode_ack, encode_ack};
@@ -19,12 +19,10 @@ use super::flight::Flight;
 use super::link::{Link, Sent};
 use super::pace::Pace;
 use super::reader::{Reader, Step};
+use super::report::{KAFKA, report};
 use super::{Places, Route, STOP_DEADLINE};
 use crate::enrich::now_ms;
 use crate::metrics::ship as names;
-
-/// The part of `/ready` that speaks of Kafka.
-const KAFKA: &str = "kafka";
 
 /// Pause when there is nothing to send: what a click waits at most before it is looked at.
 const IDLE: Duration = Duration::from_millis(10);
@@ -43,9 +41,6 @@ const TIDY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// First and longest pause after a failure.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-
-/// Age of the oldest record under way above which `/ready` says so although brokers answer, in seconds.
-const STALE_SECONDS: f64 = 60.0;
 
 /// Why positions are missing that a damaged stretch of the log held, as the books name it.
 const LOG_DAMAGE: &str = "log_damage";
@@ -460,42 +455,16 @@ impl Work {
             return;
         }
         self.tidied_at = Some(now);
-        let (end, acknowledged) = (self.end(), self.flight.acknowledged());
-        let in_flight = self.flight.records() as f64;
-        // What is not read yet is counted by the mean size of what is under way.
-        let under_way = self.reader.next_offset().saturating_sub(acknowledged);
-        let mean = if in_flight > 0.0 {
-            (under_way as f64 / in_flight).max(1.0)
-        } else {
-            MEAN_RECORD_BYTES
-        };
-        let unread = end.saturating_sub(self.reader.next_offset().max(acknowledged)) as f64;
-        let oldest = self
-            .flight
-            .oldest_ms()
-            .map_or(0.0, |ms| ((now_ms() - ms) as f64 / 1e3).max(0.0));
-        let up = self.link.as_ref().map_or(0, |l| l.brokers().up());
-        gauge!(names::BACKLOG_BYTES).set(end.saturating_sub(acknowledged) as f64);
-        gauge!(names::BACKLOG_RECORDS).set(in_flight + (unread / mean).ceil());
-        gauge!(names::OLDEST_SECONDS).set(oldest);
-        gauge!(names::BROKERS_UP).set(up as f64);
-        let Some(link) = &self.link else { return };
-        match link.brokers().problem() {
-            Some(why) => self
-                .health
-                .not_ready(KAFKA, format!("clicks wait in the log: {why}")),
-            None if link.partitions() == 0 => {}
-            None if oldest > STALE_SECONDS => self.health.not_ready(
-                KAFKA,
-                format!("brokers answer, but a click has been under way for {oldest:.0} s"),
-            ),
-            None => self.health.ready(KAFKA),
-        }
+        let end = self.end();
+        report(
+            end,
+            &self.reader,
+            &self.flight,
+            self.link.as_ref(),
+            &self.health,
+        );
     }
 }
-
-/// Size of a record when none is under way to tell, in bytes.
-const MEAN_RECORD_BYTES: f64 = 300.0;
 
 fn read_ack(path: &std::path::Path) -> u64 {
     match fs::read_to_string(path) {

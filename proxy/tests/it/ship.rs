@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kafka::{Kafka, Key};
@@ -24,7 +25,7 @@ use schemas::health::Health;
 use schemas::settings::Settings;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{self, Cluster};
+use crate::broker;
 use crate::clicks::{Place, eventually, visit};
 
 /// An enricher with two workers, and the shipper behind it.
@@ -64,6 +65,15 @@ impl Running {
                 std::thread::park_timeout(Duration::from_millis(10));
             }
         }
+    }
+
+    /// Ends the streams, and the shipper once the brokers have all of them.
+    fn stop_when_shipped(self, place: &Place) {
+        drop(self.writers);
+        let end = self.enricher.log_end();
+        self.enricher.stop().unwrap();
+        eventually(|| acknowledged(place) == end.load(Ordering::Acquire));
+        self.shipper.stop().unwrap();
     }
 
     fn stop(self) {
@@ -196,18 +206,16 @@ fn complete(records: &BTreeMap<i32, Vec<Record>>) -> (BTreeMap<Stream, u64>, usi
 
 #[test]
 fn every_click_is_shipped_in_order_and_the_log_is_acknowledged() {
+    let cluster = broker::exclusive();
     let place = Place::new();
-    let (config, topic) = with_kafka(&place, broker::shared(), &[]);
+    let (config, topic) = with_kafka(&place, &cluster.bootstrap, &[]);
     let mut running = Running::start(&config);
     running.visits(1_000);
     eventually(|| running.health.is_ready());
     let end = running.enricher.log_end();
     running.stop();
-    assert_eq!(
-        acknowledged(&place),
-        end.load(std::sync::atomic::Ordering::Acquire)
-    );
-    let records = read(broker::shared(), &topic);
+    assert_eq!(acknowledged(&place), end.load(Ordering::Acquire));
+    let records = read(&cluster.bootstrap, &topic);
     let (streams, _) = complete(&records);
     assert_eq!(streams.values().collect::<Vec<_>>(), [&500, &500]);
     // Two workers, two partitions.
@@ -221,27 +229,28 @@ fn every_click_is_shipped_in_order_and_the_log_is_acknowledged() {
 
 #[test]
 fn what_was_not_acknowledged_goes_again_to_the_same_partition_also_when_there_are_more() {
+    let cluster = broker::exclusive();
     let place = Place::new();
-    let (config, topic) = with_kafka(&place, broker::shared(), &[]);
+    let (config, topic) = with_kafka(&place, &cluster.bootstrap, &[]);
     let mut running = Running::start(&config);
     running.visits(200);
-    running.stop();
+    running.stop_when_shipped(&place);
     // As after kill -9: the log is there, the brokers have it, and nobody has noted so.
     fs::remove_file(place.log().join(ACK_FILE)).unwrap();
-    grow(&topic, 12);
+    grow(&cluster.bootstrap, &topic, 12);
     for _ in 0..2 {
         let mut running = Running::start(&config);
         running.visits(50);
-        running.stop();
+        running.stop_when_shipped(&place);
     }
-    let (streams, all) = complete(&read(broker::shared(), &topic));
+    let (streams, all) = complete(&read(&cluster.bootstrap, &topic));
     assert_eq!(streams.values().sum::<u64>(), 300);
     assert!(all > 500, "{all} records, with repetitions");
 }
 
-fn grow(topic: &str, count: usize) {
+fn grow(bootstrap: &str, topic: &str, count: usize) {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", broker::shared())
+        .set("bootstrap.servers", bootstrap)
         .create()
         .unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -255,14 +264,14 @@ fn grow(topic: &str, count: usize) {
 
 #[test]
 fn an_outage_costs_nothing_and_ready_says_so() {
-    let mut cluster = Cluster::start(1);
+    let mut cluster = broker::exclusive();
     let place = Place::new();
     let (config, topic) = with_kafka(&place, &cluster.bootstrap, &[]);
     let mut running = Running::start(&config);
     running.visits(100);
     eventually(|| running.health.is_ready());
     let end = running.enricher.log_end();
-    let end = || end.load(std::sync::atomic::Ordering::Acquire);
+    let end = || end.load(Ordering::Acquire);
     eventually(|| acknowledged(&place) == end());
 
     cluster.signal(1, "KILL");
@@ -277,7 +286,7 @@ fn an_outage_costs_nothing_and_ready_says_so() {
     cluster.restart(1);
     eventually(|| running.health.is_ready() && acknowledged(&place) == end());
     running.visits(10);
-    running.stop();
+    running.stop_when_shipped(&place);
     let (streams, _) = complete(&read(&cluster.bootstrap, &topic));
     assert_eq!(streams.values().sum::<u64>(), 2_110);
 }
