@@ -1,6 +1,6 @@
 //! A topic of its own on the shared brokers, and who writes to it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kafka::Key;
 use prost::Message as _;
@@ -8,6 +8,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::click::{Book, Click, Stream};
@@ -140,7 +141,21 @@ impl Topic {
                 .partition(partition)
                 .payload(payload);
             record.key = key;
-            self.producer.send(record).map_err(|(e, _)| e).unwrap();
+            let until = Instant::now() + DEADLINE;
+            loop {
+                match self.producer.send(record) {
+                    Ok(()) => break,
+                    // It has not heard of a new partition yet.
+                    Err((
+                        KafkaError::MessageProduction(RDKafkaErrorCode::UnknownPartition),
+                        again,
+                    )) if Instant::now() < until => {
+                        self.producer.poll(Duration::from_millis(50));
+                        record = again;
+                    }
+                    Err((error, _)) => panic!("{error}"),
+                }
+            }
         }
         tokio::task::block_in_place(|| self.producer.flush(DEADLINE)).unwrap();
     }
