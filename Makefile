@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export SIGNPOST_CACHE_DIR := $(abspath $(or $(SIGNPOST_CACHE_DIR),.cache))
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
-.PHONY: help deps fetch build up test lint layers openapi rows pages fuzz fuzz-bytes replay load-k6 load-oha bench
+.PHONY: help deps fetch build up test lint layers openapi rows pages fuzz fuzz-bytes replay load-k6 load-oha dev-kafka bench
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,5 +38,7 @@ load-k6: ## Load a running Signpost with k6 (SCRIPT=redirect|api|stats SHAPE=ste
 	@deploy/dev/load k6 "$(or $(SCRIPT),redirect)"
 load-oha: ## As many redirects as it can, with oha (REQUESTS=100000 CONNECTIONS=64)
 	@deploy/dev/load oha
+dev-kafka: ## Run Apache Kafka for development on a free port, BROKERS=1; its data goes when it ends
+	@deploy/dev/deps && deploy/dev/fetch kafka && exec deploy/dev/kafka --brokers $(or $(BROKERS),1)
 bench: fetch build ## Measure; numbers go to benches/BASELINE.md
 	@cargo run --release --locked -p benches --

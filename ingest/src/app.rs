@@ -7,12 +7,14 @@ use schemas::names::files;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::attempts::{CLICKHOUSE, KAFKA};
 use crate::config::{Config, Endpoint, Password};
 use crate::intent::IntentFile;
 use crate::lock::RoleLock;
 use crate::pipeline::Pipeline;
 use crate::source::click_log::ClickLog;
 use crate::store::Store;
+use crate::topic::Worker;
 
 /// An ingest that runs.
 #[derive(Debug)]
@@ -58,6 +60,29 @@ pub fn start(
     health: Health,
     shutdown: CancellationToken,
 ) -> anyhow::Result<Running> {
+    // Workers over Kafka share nothing on disk: as many as there are partitions may run anywhere.
+    let Some(kafka) = config.kafka.clone() else {
+        return start_log(config, health, shutdown);
+    };
+    health.not_ready(CLICKHOUSE, "not asked yet");
+    health.not_ready(KAFKA, "not asked yet");
+    let stop = shutdown.child_token();
+    let worker = Worker {
+        config,
+        kafka,
+        health,
+        shutdown: stop.clone(),
+    };
+    let task = tokio::spawn(worker.run());
+    Ok(Running { stop, task })
+}
+
+/// Reads click logs in place.
+fn start_log(
+    config: Config,
+    health: Health,
+    shutdown: CancellationToken,
+) -> anyhow::Result<Running> {
     let lock = RoleLock::take(&config.data_dir)?;
     let sources = (0..)
         .zip(&config.click_logs)
@@ -67,7 +92,7 @@ pub fn start(
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let intent = IntentFile::new(config.data_dir.join(files::INTENT));
-    health.not_ready("clickhouse", "not asked yet");
+    health.not_ready(CLICKHOUSE, "not asked yet");
     let stop = shutdown.child_token();
     let pipeline = Pipeline {
         config,

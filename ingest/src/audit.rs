@@ -1,5 +1,6 @@
 //! The books: whether everything that was handed out is stored, on its way, or accounted for, and whether every roll-up
-//! agrees with the raw clicks. Reads ClickHouse, and the click log behind the acknowledgement; changes nothing.
+//! agrees with the raw clicks. Reads ClickHouse, the click logs of this machine behind their acknowledgement, and Kafka
+//! behind the committed offsets; changes nothing.
 //!
 //! Per stream: handed out = stored + in flight + dead letters + dropped. What is left over is `missing`; below what a
 //! book of the stream says was written it is an error, above it only unsettled, since a drop may be reported later.
@@ -23,8 +24,9 @@ use crate::config::Config;
 use crate::decode::{Decoded, decode};
 use crate::receipt::RollUp;
 use crate::source::click_log::ClickLog;
-use crate::source::{Limits, Source as _};
+use crate::source::{Limits, Record, Source as _};
 use crate::store::Store;
+use crate::topic::in_flight;
 
 mod compare;
 mod repair;
@@ -134,6 +136,10 @@ async fn audit_store(config: &Config, store: &Store) -> anyhow::Result<Report> {
         let mut log = ClickLog::open(partition, folder.clone())
             .with_context(|| format!("cannot read the click log in {}", folder.display()))?;
         report.damaged_bytes += tokio::task::block_in_place(|| read_log(&mut log, &mut logged))?;
+    }
+    if let Some(kafka) = &config.kafka {
+        tokio::task::block_in_place(|| in_flight(kafka, |record| note(&record, &mut logged)))
+            .context("cannot read what is in flight in kafka")?;
     }
     let stored = store.rows::<StoredLine>(&sql::stored()).await?;
     let dead = store.rows::<DeadLine>(&sql::dead()).await?;
@@ -265,17 +271,19 @@ fn read_log(log: &mut ClickLog, logged: &mut HashMap<Stream, Logged>) -> std::io
         let fetched = log.fetch(CHUNK, Instant::now())?;
         damaged += fetched.damage.iter().map(|d| d.bytes).sum::<u64>();
         for record in &fetched.records {
-            if let Decoded::Click(id, _) | Decoded::Dead(_, Some(id)) = decode(record) {
-                logged
-                    .entry(id.stream)
-                    .or_default()
-                    .positions
-                    .push(id.position);
-            }
+            note(record, logged);
         }
         if !fetched.more {
             return Ok(damaged);
         }
+    }
+}
+
+/// Takes a record on its way in.
+fn note(record: &Record, logged: &mut HashMap<Stream, Logged>) {
+    if let Decoded::Click(id, _) | Decoded::Dead(_, Some(id)) = decode(record) {
+        let positions = &mut logged.entry(id.stream).or_default().positions;
+        positions.push(id.position);
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Here every record gets its verdict: stored, duplicate, dead letter or book. No I/O; time is passed in.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 
 use metrics::counter;
 use schemas::click::{ClickId, Stream};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::busy::Busy;
 use crate::dead::{BookRow, DeadRow, DropRow, bounded};
@@ -24,6 +25,15 @@ const LOG_DAMAGE: &str = "log_damage";
 
 /// Why positions are missing that records held which do not decode; a value of `drops.reason`.
 const UNDECODABLE: &str = "undecodable";
+
+/// Why positions are missing that were deleted before they were read; a value of `drops.reason`.
+pub(crate) const NOT_RETAINED: &str = "not_retained";
+
+/// Why a record is a dead letter that has the id of a stored click and another content.
+const CONFLICT: &str = "conflict";
+
+/// Clicks whose content is remembered per partition, to tell a repeated record from a different one.
+const MAX_RECENT: usize = 8_192;
 
 /// First and last position of a stream in a batch, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,27 +59,27 @@ pub(crate) struct Batch {
     pub(crate) more: bool,
 }
 
-/// What gives batches their meaning: streams, busy links, and bad stretches of the log.
+/// What gives batches their meaning: streams, and bad stretches of the log.
 pub(crate) struct Judge {
     pub(crate) known: Known,
-    pub(crate) busy: Busy,
+    recent: Recent,
     bad: VecDeque<(u64, &'static str)>,
     /// Offset of the last record of each stream in the partition being read.
     last_seen: BTreeMap<(u32, Stream), u64>,
 }
 
 impl Judge {
-    pub(crate) fn new(known: Known, busy: Busy) -> Self {
+    pub(crate) fn new(known: Known) -> Self {
         Self {
             known,
-            busy,
+            recent: Recent::default(),
             bad: VecDeque::new(),
             last_seen: BTreeMap::new(),
         }
     }
 
     /// Judges all records of a fetch.
-    pub(crate) fn batch(&mut self, partition: u32, fetched: Fetched) -> Batch {
+    pub(crate) fn batch(&mut self, partition: u32, fetched: Fetched, busy: &mut Busy) -> Batch {
         let mut batch = Batch {
             partition,
             offsets: fetched.from..fetched.to,
@@ -77,7 +87,12 @@ impl Judge {
             ..Batch::default()
         };
         for damage in &fetched.damage {
-            self.bad_stretch(damage.offset, LOG_DAMAGE);
+            let reason = if damage.reason == NOT_RETAINED {
+                NOT_RETAINED
+            } else {
+                LOG_DAMAGE
+            };
+            self.bad_stretch(damage.offset, reason);
         }
         for record in fetched.records {
             match decode(&record) {
@@ -85,20 +100,30 @@ impl Judge {
                     let (verdict, gaps) = self.known.click(id);
                     self.gaps(&mut batch, id.stream, gaps, record.offset);
                     match verdict {
-                        Verdict::Duplicate => batch.duplicates += 1,
-                        Verdict::Store => batch.accept(Accepted {
-                            id,
-                            offset: record.offset,
-                            rolled_up: false,
-                            click,
-                        }),
+                        Verdict::Duplicate => {
+                            batch.duplicates += 1;
+                            if self.recent.differs(id, &record.payload) {
+                                // Counted for nobody's position: the click itself is stored.
+                                counter!(m::DEAD, "reason" => CONFLICT).increment(1);
+                                batch.dead.push(DeadRow::new(&record, CONFLICT, None));
+                            }
+                        }
+                        Verdict::Store => {
+                            self.recent.note(id, &record.payload);
+                            batch.accept(Accepted {
+                                id,
+                                offset: record.offset,
+                                rolled_up: false,
+                                click,
+                            });
+                        }
                     }
                 }
                 Decoded::Book(stream, book) => self.book(&mut batch, stream, book, record.offset),
                 Decoded::Dead(reject, id) => self.reject(&mut batch, &record, reject, id),
             }
         }
-        let flagged = self.busy.decide(batch.clicks.iter().map(link_of));
+        let flagged = busy.decide(batch.clicks.iter().map(link_of));
         for click in &mut batch.clicks {
             click.rolled_up = flagged.contains(link_of(click));
         }
@@ -186,6 +211,32 @@ impl Judge {
                 }
             }
         }
+    }
+}
+
+/// Content of the clicks stored last, as hashes.
+#[derive(Default)]
+struct Recent {
+    hashes: HashMap<ClickId, u64>,
+    order: VecDeque<ClickId>,
+}
+
+impl Recent {
+    fn note(&mut self, id: ClickId, payload: &[u8]) {
+        self.hashes.insert(id, xxh3_64(payload));
+        self.order.push_back(id);
+        if self.order.len() > MAX_RECENT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.hashes.remove(&oldest);
+        }
+    }
+
+    /// Whether the click is remembered with another content.
+    fn differs(&self, id: ClickId, payload: &[u8]) -> bool {
+        self.hashes
+            .get(&id)
+            .is_some_and(|hash| *hash != xxh3_64(payload))
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kafka::Kafka;
 use schemas::names::{files, users};
 use schemas::settings::{Secret, Settings};
 use url::Url;
@@ -27,8 +28,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// ClickHouse.
     pub clickhouse: Endpoint,
-    /// Folders of click logs; the index is the partition stored with each click.
+    /// Folders of click logs; the index is the partition stored with each click. Read only where there is no Kafka.
     pub click_logs: Vec<PathBuf>,
+    /// Where clicks come from instead.
+    pub kafka: Option<Kafka>,
     /// Records in one insert at most.
     pub batch_rows: usize,
     /// Bytes of the log in one insert at most.
@@ -74,6 +77,7 @@ impl Config {
         );
         Self {
             clickhouse: endpoint(settings, &data_dir),
+            kafka: Kafka::from_settings(settings),
             click_logs: {
                 let mut folders = click_logs;
                 if folders.is_empty() {

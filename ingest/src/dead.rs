@@ -19,26 +19,24 @@ const MAX_REASON_BYTES: usize = 64;
 /// A record that could not be stored.
 #[derive(Debug, Clone)]
 pub(crate) struct DeadRow {
-    offset: u64,
-    reason: &'static str,
-    id: Option<ClickId>,
-    payload: bytes::Bytes,
+    pub(crate) record: Record,
+    pub(crate) reason: &'static str,
+    pub(crate) id: Option<ClickId>,
 }
 
 impl DeadRow {
     pub(crate) fn new(record: &Record, reason: &'static str, id: Option<ClickId>) -> Self {
         Self {
-            offset: record.offset,
+            record: record.clone(),
             reason,
             id,
-            // A copy, since a slice would keep a chunk of the log in memory.
-            payload: bytes::Bytes::copy_from_slice(
-                record
-                    .payload
-                    .get(..MAX_DEAD_PAYLOAD_BYTES)
-                    .unwrap_or(&record.payload),
-            ),
         }
+    }
+
+    /// What of the payload is kept in the table.
+    fn payload(&self) -> bytes::Bytes {
+        let payload = &self.record.payload;
+        payload.slice(..payload.len().min(MAX_DEAD_PAYLOAD_BYTES))
     }
 }
 
@@ -83,7 +81,7 @@ pub(crate) fn dead_block(partition: u32, rows: &[DeadRow]) -> Result<Block, Bloc
     let mut b = BlockBuilder::new();
     let all = || rows.iter();
     column(&mut b, "log_partition", all().map(|_| partition))?;
-    column(&mut b, "log_offset", all().map(|r| r.offset))?;
+    column(&mut b, "log_offset", all().map(|r| r.record.offset))?;
     column(&mut b, "reason", all().map(|r| r.reason))?;
     column(
         &mut b,
@@ -100,7 +98,7 @@ pub(crate) fn dead_block(partition: u32, rows: &[DeadRow]) -> Result<Block, Bloc
         "position",
         all().map(|r| r.id.map(|id| id.position)),
     )?;
-    column(&mut b, "payload", all().map(|r| Raw(r.payload.clone())))?;
+    column(&mut b, "payload", all().map(|r| Raw(r.payload())))?;
     finish(b)
 }
 

@@ -3,15 +3,16 @@
 //! A record here has passed its checksum, so a bad one is a bug or a foreign writer, never a torn write. What is absurd
 //! is refused rather than bent: a click stored under a wrong number is worse than a dead letter.
 
+use kafka::{Key, KeyError};
 use prost::Message as _;
 use schemas::click::{Book, Click, ClickId, Stream};
 use schemas::click_log::Kind;
 
-use crate::source::Record;
+use crate::source::{Claim, Record};
 
-/// Earliest and latest instant a click may have, in milliseconds: 2000-01-01 to 2200-01-01. Imported logs are old;
-/// anything outside is a broken clock or a broken writer, and would not fit the columns for ever.
-const TIME_MS: std::ops::Range<i64> = 946_684_800_000..7_258_118_400_000;
+/// Earliest and latest instant a click may have, in milliseconds: 2000-01-01 to 2106-01-01. Imported logs are old;
+/// anything outside is a broken clock or a broken writer, and would not fit the columns: a DateTime ends in February 2106.
+const TIME_MS: std::ops::Range<i64> = 946_684_800_000..4_291_747_200_000;
 
 /// Positions at or above this are absurd: a stream would need 100,000 visits a second for 350 years. One such record
 /// would lift the high-water mark over everything that follows.
@@ -40,6 +41,10 @@ pub(crate) enum Reject {
     Link,
     /// A status, rule or variant above 65,535.
     Field,
+    /// The key is none of ours, or not the one of this payload.
+    Key,
+    /// Of a version that this program does not know.
+    Version,
 }
 
 impl Reject {
@@ -52,16 +57,42 @@ impl Reject {
             Self::Time => "time",
             Self::Link => "link",
             Self::Field => "field",
+            Self::Key => "key",
+            Self::Version => "version",
         }
     }
 }
 
 /// Decodes one record.
 pub(crate) fn decode(record: &Record) -> Decoded {
-    match record.kind {
-        Kind::Click => click(record),
-        Kind::Book => book(record),
+    let decoded = match (&record.claim, record.kind) {
+        (Claim::Bad(KeyError::Foreign, _), _) => return Decoded::Dead(Reject::Key, None),
+        (Claim::Bad(KeyError::Version(unread), _), _) => {
+            return Decoded::Dead(Reject::Version, unread.id.filter(is_sane));
+        }
+        (_, Kind::Click) => click(record),
+        (_, Kind::Book) => book(record),
+    };
+    match (&record.claim, decoded) {
+        (Claim::Key(Key::Click(id)), Decoded::Click(found, _)) if *id != found => {
+            Decoded::Dead(Reject::Key, None)
+        }
+        (Claim::Key(Key::Click(id)), Decoded::Dead(_, Some(found))) if *id != found => {
+            Decoded::Dead(Reject::Key, None)
+        }
+        (Claim::Key(Key::Book(stream)), Decoded::Book(found, _)) if *stream != found => {
+            Decoded::Dead(Reject::Key, None)
+        }
+        // The key still says whose place it is.
+        (Claim::Key(Key::Click(id)), Decoded::Dead(Reject::Undecodable, None)) => {
+            Decoded::Dead(Reject::Undecodable, Some(*id).filter(is_sane))
+        }
+        (_, decoded) => decoded,
     }
+}
+
+fn is_sane(id: &ClickId) -> bool {
+    id.position < MAX_POSITION
 }
 
 fn click(record: &Record) -> Decoded {
@@ -131,6 +162,7 @@ mod tests {
         let record = Record {
             offset: 0,
             kind,
+            claim: Claim::None,
             payload: payload.into(),
         };
         let got = match decode(&record) {
@@ -154,6 +186,9 @@ mod tests {
         check_click(|c| c.position = u64::MAX, Err(Reject::Position));
         check_click(|c| c.time_ms = i64::MIN, Err(Reject::Time));
         check_click(|c| c.time_ms = i64::MAX, Err(Reject::Time));
+        check_click(|c| c.time_ms = 0, Err(Reject::Time));
+        check_click(|c| c.time_ms = 4_291_747_200_000, Err(Reject::Time));
+        check_click(|c| c.time_ms = 4_291_747_199_999, Ok(()));
         check_click(|c| c.link = 0, Err(Reject::Link));
         check_click(|c| c.workspace = 0, Err(Reject::Link));
         check_click(|c| c.status = 70_000, Err(Reject::Field));
@@ -166,6 +201,59 @@ mod tests {
             Err(Reject::Undecodable),
         );
         check(Kind::Click, Vec::new(), Err(Reject::Time));
+    }
+
+    #[track_caller]
+    fn check_claim(claim: Claim, payload: Vec<u8>, expected: (Option<Reject>, Option<u64>)) {
+        let record = Record {
+            offset: 0,
+            kind: Kind::Click,
+            claim,
+            payload: payload.into(),
+        };
+        let got = match decode(&record) {
+            Decoded::Dead(reject, id) => (Some(reject), id.map(|id| id.position)),
+            Decoded::Click(id, _) => (None, Some(id.position)),
+            Decoded::Book(..) => (None, None),
+        };
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn a_key_must_be_that_of_its_payload_and_names_what_cannot_be_read() {
+        let id = good().id().expect("sane");
+        let payload = good().encode_to_vec();
+        let key = |position| Claim::Key(Key::Click(ClickId { position, ..id }));
+        check_claim(key(3), payload.clone(), (None, Some(3)));
+        check_claim(key(4), payload.clone(), (Some(Reject::Key), None));
+        check_claim(key(3), vec![0xff], (Some(Reject::Undecodable), Some(3)));
+        check_claim(
+            key(MAX_POSITION),
+            vec![0xff],
+            (Some(Reject::Undecodable), None),
+        );
+        let absurd = Click { link: 0, ..good() };
+        check_claim(
+            key(3),
+            absurd.encode_to_vec(),
+            (Some(Reject::Link), Some(3)),
+        );
+        check_claim(key(9), absurd.encode_to_vec(), (Some(Reject::Key), None));
+        let newer = |position| {
+            let id = Some(ClickId { position, ..id });
+            Claim::Bad(
+                KeyError::Version(kafka::Unread { version: 2, id }),
+                bytes::Bytes::new(),
+            )
+        };
+        check_claim(newer(7), payload.clone(), (Some(Reject::Version), Some(7)));
+        check_claim(
+            newer(u64::MAX),
+            payload.clone(),
+            (Some(Reject::Version), None),
+        );
+        let foreign = Claim::Bad(KeyError::Foreign, bytes::Bytes::new());
+        check_claim(foreign, payload, (Some(Reject::Key), None));
     }
 
     #[test]

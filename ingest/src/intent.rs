@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use schemas::click::{ClickId, Stream};
 
 use crate::batch::{Batch, Span};
+use crate::failure::Failure;
 
 /// First line of the file; the number is its version.
 const TITLE: &str = "signpost-intent 1";
@@ -34,6 +35,15 @@ pub(crate) struct Intent {
     /// Made of the ids of the clicks, since offsets repeat in a log made anew, and of random digits.
     pub(crate) token: String,
     pub(crate) spans: BTreeMap<Stream, Span>,
+}
+
+/// Where intents are noted before an insert.
+pub(crate) trait Ledger {
+    /// Notes the intent for good; nothing of it is inserted before.
+    ///
+    /// # Errors
+    /// [`Failure`]; whether it is noted is unknown then.
+    fn note(&self, intent: &Intent) -> Result<(), Failure>;
 }
 
 /// What the file holds.
@@ -56,6 +66,11 @@ impl Intent {
             token: token(batch.clicks.iter().map(|click| click.id)),
             spans: batch.spans.clone(),
         }
+    }
+
+    /// Clicks that it stores.
+    pub(crate) fn clicks(&self) -> u64 {
+        self.spans.values().map(|span| span.clicks).sum()
     }
 
     fn encode(&self) -> String {
@@ -176,6 +191,12 @@ impl IntentFile {
             .filter(|p| !p.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
         File::open(folder)?.sync_all()
+    }
+}
+
+impl Ledger for IntentFile {
+    fn note(&self, intent: &Intent) -> Result<(), Failure> {
+        Ok(self.save(intent)?)
     }
 }
 

@@ -23,12 +23,12 @@ const MAX_OPEN_GAPS: usize = 1_000;
 const MAX_DROPS: usize = 1_000;
 
 /// All streams.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Known {
     streams: HashMap<Stream, State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct State {
     /// Positions below are stored, or never will be.
     mark: u64,

@@ -10,6 +10,7 @@
 //! them, `row` and `dead` make blocks, `store` talks to ClickHouse, `recover` settles doubt; `audit` checks the books.
 
 mod app;
+mod attempts;
 pub mod audit;
 mod backoff;
 mod batch;
@@ -17,6 +18,7 @@ mod busy;
 mod config;
 mod dead;
 mod decode;
+mod failure;
 mod intent;
 mod known;
 mod lock;
@@ -29,7 +31,10 @@ mod roll_up;
 mod row;
 mod source;
 mod store;
+mod topic;
+mod writer;
 
 pub use app::{Running, run, start};
 pub use config::{Config, Endpoint, Password};
 pub use metrics::describe as describe_metrics;
+pub use topic::{Conflicts, Letter, Letters, Origin, Replayed};

@@ -12,6 +12,10 @@ pub(crate) const INSERT_SECONDS: &str = "signpost_ingest_insert_seconds";
 pub(crate) const ROLL_UP_SECONDS: &str = "signpost_ingest_roll_up_seconds";
 pub(crate) const LAG_BYTES: &str = "signpost_ingest_lag_bytes";
 pub(crate) const LAG_SECONDS: &str = "signpost_ingest_oldest_unacknowledged_seconds";
+pub(crate) const LAG_RECORDS: &str = "signpost_ingest_lag_records";
+pub(crate) const PARTITIONS: &str = "signpost_ingest_partitions";
+pub(crate) const NOT_RETAINED: &str = "signpost_ingest_not_retained_records_total";
+pub(crate) const BROKERS_UP: &str = "signpost_ingest_kafka_brokers_up";
 pub(crate) const DAMAGE_BYTES: &str = "signpost_ingest_log_damage_bytes_total";
 pub(crate) const RESTARTS: &str = "signpost_ingest_log_restarts_total";
 pub(crate) const DOUBTS: &str = "signpost_ingest_doubts_total";
@@ -57,6 +61,16 @@ pub fn describe() {
         Unit::Seconds,
         "age of the oldest click read and not acknowledged, by partition"
     );
+    describe_gauge!(
+        LAG_RECORDS,
+        "records of a partition of Kafka that are not stored yet, by partition"
+    );
+    describe_gauge!(PARTITIONS, "partitions of Kafka that this worker holds");
+    describe_counter!(
+        NOT_RETAINED,
+        "records that Kafka deleted before they were read"
+    );
+    describe_gauge!(BROKERS_UP, "Kafka brokers that answer");
     describe_counter!(
         DAMAGE_BYTES,
         Unit::Bytes,
@@ -64,7 +78,7 @@ pub fn describe() {
     );
     describe_counter!(
         RESTARTS,
-        "times a click log was read from its beginning because it ended before its acknowledgement"
+        "times a click log or partition was read from its beginning because it is not the one that was read before"
     );
     describe_counter!(
         DOUBTS,
@@ -76,7 +90,7 @@ pub fn describe() {
     );
     describe_counter!(
         INTENT_CORRUPT,
-        "intent files that could not be read and were taken as doubt"
+        "intents, in the file or beside a committed offset, that could not be read and were taken as doubt"
     );
     describe_counter!(FAILURES, "failed attempts to store or roll up, by kind");
     describe_counter!(ROLLED_UP, "clicks of busy links, rolled up by dimension");

@@ -8,26 +8,30 @@
 //! clicks it has, before and after.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clickhouse::Row;
 use metrics::counter;
 use schemas::click::{ClickId, Stream};
+use schemas::names::topics::FIRST_LOG_PARTITION;
 use schemas::names::{DATABASE, tables};
 use serde::Deserialize;
 
-use crate::batch::{Judge, Span};
+use crate::batch::Span;
 use crate::busy::{self, Busy};
 use crate::decode::{Decoded, decode};
-use crate::intent::{Found, Intent, IntentFile, token};
+use crate::failure::Failure;
+use crate::intent::{Found, Intent, IntentFile, Ledger, token};
 use crate::known::Known;
 use crate::metrics as m;
-use crate::pipeline::Failure;
 use crate::receipt::{self, RollUp, StreamPosition};
-use crate::roll_up::{MAX_CLICKS, Range};
 use crate::row::{self, Accepted};
 use crate::source::{Fetched, Limits, Source};
 use crate::store::{Store, StoreError};
+
+mod behind;
+
+pub(crate) use self::behind::behind;
 
 /// Pause between two looks at what still runs.
 const QUIESCE_PAUSE: Duration = Duration::from_millis(50);
@@ -43,17 +47,20 @@ struct Count {
     n: u64,
 }
 
-/// Waits until no insert into our tables is running. One may outlive the process that sent it.
+/// Waits until no insert into our tables is running that began before this call. One may outlive the process that sent
+/// it; other workers' go on.
 ///
 /// # Errors
 /// [`StoreError`].
 pub(crate) async fn quiesce(store: &Store) -> Result<(), StoreError> {
-    let sql = format!(
-        "SELECT count() AS n FROM system.processes WHERE query_kind IN ('Insert', 'AsyncInsertFlush') \
-         AND (current_database = '{DATABASE}' OR position(query, '{DATABASE}.') > 0)"
-    );
+    let began = Instant::now();
     let mut said = false;
     loop {
+        let sql = format!(
+            "SELECT count() AS n FROM system.processes WHERE query_kind IN ('Insert', 'AsyncInsertFlush') \
+             AND (current_database = '{DATABASE}' OR position(query, '{DATABASE}.') > 0) AND elapsed >= {:.3}",
+            began.elapsed().as_secs_f64()
+        );
         if store
             .rows::<Count>(&sql)
             .await?
@@ -105,6 +112,78 @@ pub(crate) async fn known(store: &Store) -> Result<Known, StoreError> {
     Ok(known)
 }
 
+/// Reads how far the streams are stored that came by these partitions.
+///
+/// # Errors
+/// [`StoreError`].
+pub(crate) async fn marks_of(
+    store: &Store,
+    log_partitions: &[u32],
+) -> Result<Vec<(Stream, u64)>, StoreError> {
+    let list: Vec<String> = log_partitions.iter().map(u32::to_string).collect();
+    // What came by click logs before there was Kafka goes with the first partition.
+    let logs = if log_partitions.contains(&FIRST_LOG_PARTITION) {
+        format!("OR log_partition < {FIRST_LOG_PARTITION}")
+    } else {
+        String::new()
+    };
+    let sql = format!(
+        "SELECT epoch, worker, max(position) + 1 AS position FROM {DATABASE}.{} WHERE log_partition IN ({}) {logs} \
+         GROUP BY epoch, worker",
+        tables::CLICKS,
+        list.join(", ")
+    );
+    let rows = store.rows::<StreamPosition>(&sql).await?;
+    Ok(rows
+        .iter()
+        .map(|row| (row.stream(), row.position))
+        .collect())
+}
+
+/// The click of a partition with the highest offset that is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Deserialize)]
+pub(crate) struct Newest {
+    n: u64,
+    offset: u64,
+    epoch: u64,
+    worker: u16,
+    position: u64,
+}
+
+impl Newest {
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(crate) fn id(&self) -> ClickId {
+        ClickId {
+            stream: Stream {
+                epoch: self.epoch,
+                worker: self.worker,
+            },
+            position: self.position,
+        }
+    }
+}
+
+/// Reads it; `None` when nothing of the partition is stored.
+///
+/// # Errors
+/// [`StoreError`].
+pub(crate) async fn newest_of(
+    store: &Store,
+    log_partition: u32,
+) -> Result<Option<Newest>, StoreError> {
+    let sql = format!(
+        "SELECT count() AS n, max(log_offset) AS offset, argMax(epoch, log_offset) AS epoch, \
+         argMax(worker, log_offset) AS worker, argMax(position, log_offset) AS position \
+         FROM {DATABASE}.{} WHERE log_partition = {log_partition}",
+        tables::CLICKS
+    );
+    let rows = store.rows::<Newest>(&sql).await?;
+    Ok(rows.first().copied().filter(|row| row.n > 0))
+}
+
 #[derive(Row, Deserialize)]
 struct LinkClicks {
     workspace: u64,
@@ -134,7 +213,7 @@ pub(crate) async fn busy(store: &Store) -> Result<Busy, StoreError> {
 }
 
 #[derive(Row, Deserialize)]
-struct Newest {
+struct Ingested {
     ingested: u32,
 }
 
@@ -148,7 +227,7 @@ pub(crate) async fn newest_ingested(store: &Store) -> Result<u32, StoreError> {
         tables::CLICKS
     );
     Ok(store
-        .rows::<Newest>(&sql)
+        .rows::<Ingested>(&sql)
         .await?
         .first()
         .map_or(0, |row| row.ingested))
@@ -164,7 +243,8 @@ pub(crate) async fn settle<S: Source>(
     file: &IntentFile,
     sources: &mut [S],
     limits: Limits,
-    judge: &mut Judge,
+    known: &Known,
+    busy: &mut Busy,
 ) -> Result<bool, Failure> {
     let intent = match file.load()? {
         Found::Intent(intent) => Some(intent),
@@ -185,50 +265,48 @@ pub(crate) async fn settle<S: Source>(
             Some(intent) if intent.offsets.end <= source.acknowledged() => {}
             Some(intent) => {
                 let fetched = source.reread(intent.offsets.clone())?;
-                inserted |= settle_range(
-                    store,
-                    file,
-                    source.partition(),
-                    fetched,
-                    Some(intent.clone()),
-                    judge,
-                )
-                .await?;
+                let clicks = in_flight(fetched, Some(&intent.spans), known);
+                let planned = intent.clicks();
+                inserted |=
+                    settle_range(store, file, clicks, (intent.clone(), planned), busy).await?;
             }
             // Which range it was is not known. It began at the acknowledgement and was at most one batch.
             None => {
                 let from = source.acknowledged();
                 let fetched = source.reread(from..from.saturating_add(limits.bytes))?;
-                inserted |=
-                    settle_range(store, file, source.partition(), fetched, None, judge).await?;
+                let offsets = fetched.from..fetched.to;
+                let clicks = in_flight(fetched, None, known);
+                let intent = fresh_intent(source.partition(), offsets, &clicks);
+                let planned = intent.clicks();
+                inserted |= settle_range(store, file, clicks, (intent, planned), busy).await?;
             }
         }
     }
     Ok(inserted)
 }
 
-async fn settle_range(
+/// Sees that these clicks are in the table. `planned` is how many the intent was about to insert: when all of them are
+/// missing, the same insert is made again.
+///
+/// # Errors
+/// [`Failure`].
+pub(crate) async fn settle_range<L: Ledger>(
     store: &Store,
-    file: &IntentFile,
-    partition: u32,
-    fetched: Fetched,
-    intent: Option<Intent>,
-    judge: &mut Judge,
+    ledger: &L,
+    clicks: Vec<Accepted>,
+    (mut intent, planned): (Intent, u64),
+    busy: &mut Busy,
 ) -> Result<bool, Failure> {
-    let offsets = fetched.from..fetched.to;
-    let clicks = in_flight(fetched, intent.as_ref().map(|i| &i.spans), &judge.known);
     if clicks.is_empty() {
         return Ok(false);
     }
     let summed_up = receipt::load(store, RollUp::Streams).await?;
-    let mut intent = intent.map_or_else(|| fresh_intent(partition, offsets, &clicks), Ok)?;
     let mut missing = missing(store, &summed_up, clicks).await?;
     let mut inserted = false;
     for attempt in 0..MAX_ATTEMPTS {
         if missing.is_empty() {
             return Ok(inserted);
         }
-        let planned: u64 = intent.spans.values().map(|span| span.clicks).sum();
         let whole = missing.len() as u64 == planned;
         if attempt > 0 || !whole {
             // The table does not have what its deduplication may say it has: the old token is worth nothing.
@@ -238,11 +316,9 @@ async fn settle_range(
                 "clickhouse does not have clicks that it may say it has"
             );
             intent.token = token(missing.iter().map(|click| click.id));
-            file.save(&intent)?;
+            ledger.note(&intent)?;
         }
-        let flagged = judge
-            .busy
-            .decide(missing.iter().map(|c| (c.click.workspace, c.click.link)));
+        let flagged = busy.decide(missing.iter().map(|c| (c.click.workspace, c.click.link)));
         for click in &mut missing {
             click.rolled_up = flagged.contains((click.click.workspace, click.click.link));
         }
@@ -251,7 +327,8 @@ async fn settle_range(
             token = intent.token,
             "inserting what an unfinished insert left out"
         );
-        let block = row::block(&missing, partition, intent.ingested).map_err(StoreError::from)?;
+        let block =
+            row::block(&missing, intent.partition, intent.ingested).map_err(StoreError::from)?;
         store
             .insert(tables::CLICKS, &block, Some(&intent.token))
             .await?;
@@ -269,11 +346,11 @@ async fn settle_range(
 }
 
 /// A corrupt or lost intent leaves no stamp and no token; these are as good, since the table is asked first.
-fn fresh_intent(
+pub(crate) fn fresh_intent(
     partition: u32,
     offsets: std::ops::Range<u64>,
     clicks: &[Accepted],
-) -> Result<Intent, Failure> {
+) -> Intent {
     let mut spans: BTreeMap<Stream, Span> = BTreeMap::new();
     for click in clicks {
         let position = click.id.position;
@@ -285,13 +362,18 @@ fn fresh_intent(
         span.last = span.last.max(position);
         span.clicks += 1;
     }
-    Ok(Intent {
+    Intent {
         partition,
         offsets,
-        ingested: crate::pipeline::now_seconds(),
+        ingested: crate::writer::now_seconds(),
         token: token(clicks.iter().map(|click| click.id)),
         spans,
-    })
+    }
+}
+
+/// All clicks of a stretch, each once.
+pub(crate) fn all_clicks(fetched: Fetched) -> Vec<Accepted> {
+    clicks_where(fetched, |_| true)
 }
 
 /// The clicks of a stretch of the log that an insert was about to store: those of the intent, or, without one, those
@@ -301,19 +383,22 @@ fn in_flight(
     spans: Option<&BTreeMap<Stream, Span>>,
     known: &Known,
 ) -> Vec<Accepted> {
+    clicks_where(fetched, |id| match spans {
+        Some(spans) => spans
+            .get(&id.stream)
+            .is_some_and(|span| (span.first..=span.last).contains(&id.position)),
+        None => id.position < known.mark(id.stream),
+    })
+}
+
+fn clicks_where(fetched: Fetched, wanted: impl Fn(ClickId) -> bool) -> Vec<Accepted> {
     let mut seen = HashSet::new();
     let mut clicks = Vec::new();
     for record in fetched.records {
         let Decoded::Click(id, click) = decode(&record) else {
             continue;
         };
-        let wanted = match spans {
-            Some(spans) => spans
-                .get(&id.stream)
-                .is_some_and(|span| (span.first..=span.last).contains(&id.position)),
-            None => id.position < known.mark(id.stream),
-        };
-        if wanted && seen.insert(id) {
+        if wanted(id) && seen.insert(id) {
             clicks.push(Accepted {
                 id,
                 offset: record.offset,
@@ -368,87 +453,4 @@ async fn missing(
         .into_iter()
         .filter(|click| !present.contains(&click.id) && !gone(click.id))
         .collect())
-}
-
-#[derive(Row, Deserialize)]
-struct Stretch {
-    month: u32,
-    since: u32,
-    epoch: u64,
-    worker: u16,
-    first: u64,
-    end: u64,
-}
-
-/// What one roll-up has not got yet, as ranges that a statement can take, oldest first.
-///
-/// # Errors
-/// [`StoreError`].
-pub(crate) async fn behind(
-    store: &Store,
-    roll_up: RollUp,
-    known: &Known,
-) -> Result<Vec<Range>, StoreError> {
-    let receipts = receipt::load(store, roll_up).await?;
-    let open: Vec<(Stream, u64)> = known
-        .marks()
-        .map(|(stream, mark)| (stream, receipts.get(&stream).copied().unwrap_or(0), mark))
-        .filter(|(_, have, mark)| have < mark)
-        .map(|(stream, have, _)| (stream, have))
-        .collect();
-    let mut stretches = Vec::new();
-    for some in open.chunks(STREAMS_A_QUESTION) {
-        let condition = |(stream, from): &(Stream, u64)| {
-            format!(
-                "epoch = {} AND worker = {} AND position >= {from}",
-                stream.epoch, stream.worker
-            )
-        };
-        let sql = format!(
-            "SELECT toUInt32(toYYYYMM(ingested)) AS month, toUInt32(min(ingested)) AS since, epoch, worker, \
-             min(position) AS first, max(position) + 1 AS end FROM {DATABASE}.{} WHERE {} \
-             GROUP BY month, epoch, worker",
-            tables::CLICKS,
-            some.iter().map(condition).collect::<Vec<_>>().join(" OR ")
-        );
-        stretches.extend(store.rows::<Stretch>(&sql).await?);
-    }
-    stretches.sort_by_key(|s| (s.month, s.first));
-    let mut ranges: Vec<Range> = Vec::new();
-    for stretch in stretches {
-        for piece in pieces(&stretch) {
-            let joined = ranges
-                .last_mut()
-                .is_some_and(|last| follows(last, &piece) && last.join(&piece));
-            if !joined {
-                ranges.push(piece);
-            }
-        }
-    }
-    Ok(ranges)
-}
-
-/// A stretch in pieces of at most [`MAX_CLICKS`] positions.
-fn pieces(stretch: &Stretch) -> impl Iterator<Item = Range> + '_ {
-    let stream = Stream {
-        epoch: stretch.epoch,
-        worker: stretch.worker,
-    };
-    let step = usize::try_from(MAX_CLICKS).unwrap_or(usize::MAX);
-    (stretch.first..stretch.end).step_by(step).map(move |from| {
-        let to = stretch.end.min(from + MAX_CLICKS);
-        Range {
-            month: stretch.month,
-            since: stretch.since,
-            streams: [(stream, (from, to))].into(),
-            clicks: to - from,
-        }
-    })
-}
-
-/// Whether the pieces of each stream stay in order when `next` joins `last`.
-fn follows(last: &Range, next: &Range) -> bool {
-    next.streams
-        .iter()
-        .all(|(stream, (from, _))| last.streams.get(stream).is_none_or(|(_, to)| to == from))
 }

@@ -1,4 +1,4 @@
-//! Where records come from. The click log is one source; Kafka will be another. A source gives records in order, each
+//! Where records come from. The click log is one source, a partition of Kafka another (`crate::topic`). A source gives records in order, each
 //! with an offset that only grows, can give a stretch again, and is told what is stored for good.
 //!
 //! A source deliberately knows nothing of clicks: it does not decode payloads.
@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use bytes::Bytes;
+use kafka::{Key, KeyError};
 use schemas::click_log::Kind;
 
 pub(crate) mod click_log;
@@ -18,7 +19,19 @@ pub(crate) struct Record {
     /// Its offset in the partition.
     pub(crate) offset: u64,
     pub(crate) kind: Kind,
+    pub(crate) claim: Claim,
     pub(crate) payload: Bytes,
+}
+
+/// What a record's key says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Records of a click log have no keys.
+    None,
+    /// A key of ours.
+    Key(Key),
+    /// A key that says that the payload cannot be read, as it is.
+    Bad(KeyError, Bytes),
 }
 
 /// Bytes that held no record.

@@ -5,7 +5,7 @@
 //!
 //! End, each step with a deadline: stop accepting and finish connections, then downloads (`SIGNPOST_PROXY_DRAIN_SECONDS` each); give unspent
 //! leases back; end the
-//! feed's session and write what is left to disk; drain the rings into the click log; exit.
+//! feed's session and write what is left to disk; drain the rings into the click log; ship what is left of it; exit.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +29,7 @@ use crate::gates::{Gates, Lessee, Passwords};
 use crate::metrics;
 use crate::salts;
 use crate::server::{self, Server};
+use crate::ship::{Route, Shipper};
 use crate::snapshot;
 use crate::table::Current;
 use crate::tls::Certificates;
@@ -44,6 +45,8 @@ pub struct Proxy {
     sender: files::Sender,
     enricher: Enricher,
     certificates: Option<Certificates>,
+    /// There where Kafka is.
+    shipper: Option<Shipper>,
     /// Cancelled when a part has ended, asked to or not.
     ended: CancellationToken,
     _lock: data_folder::Lock,
@@ -67,6 +70,19 @@ impl Proxy {
             .start(Arc::clone(&table), ended.clone().drop_guard())
             .context("cannot start the snapshot's thread")?;
         let (enricher, rings, known) = Enricher::start(config, Arc::clone(&salts), health)?;
+        let shipper = match &config.kafka {
+            None => None,
+            Some(kafka) => {
+                let route = Route {
+                    kafka: kafka.clone(),
+                    folder: config.click_log_dir.clone(),
+                    end: enricher.log_end(),
+                    bytes_per_second: config.ship_bytes_per_second,
+                };
+                let shipper = Shipper::start(route, health, ended.clone().drop_guard());
+                Some(shipper.context("cannot start the shipper")?)
+            }
+        };
         let caller = Caller::new(&config.feed, config.data_dir.clone());
         let (fetcher, blobs) = Fetcher::start(
             (
@@ -140,6 +156,7 @@ impl Proxy {
             lessee,
             sender,
             enricher,
+            shipper,
             ended,
             _lock: lock,
         })
@@ -187,8 +204,14 @@ impl Proxy {
         let fetched = self.fetcher.stop();
         let fed = self.feed.stop().and_then(snapshot::Disk::stop);
         let enriched = self.enricher.stop();
+        // Nothing is written to the log any more.
+        let shipped = self.shipper.map_or(Ok(()), Shipper::stop);
         let watched = self.certificates.map_or(Ok(()), Certificates::stop);
-        lent.and(fetched).and(fed).and(enriched).and(watched)
+        lent.and(fetched)
+            .and(fed)
+            .and(enriched)
+            .and(shipped)
+            .and(watched)
     }
 }
 

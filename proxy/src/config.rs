@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use kafka::Kafka;
 use schemas::names::files;
 use schemas::settings::{Secret, Settings};
 
@@ -22,6 +23,9 @@ const CLICK_LOG_BYTES: std::ops::RangeInclusive<u64> = 16 << 20..=1 << 50;
 
 /// Bounds of the copies of blobs, in bytes. Below, a handful fills it.
 const BLOB_CACHE_BYTES: std::ops::RangeInclusive<u64> = 16 << 20..=1 << 50;
+
+/// Bounds of the shipper's pace, in bytes a second. Below, a few hundred clicks a second would not get through.
+const SHIP_BYTES_PER_SECOND: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 40;
 
 /// What the proxy is told from outside.
 #[derive(Debug, Clone)]
@@ -54,6 +58,11 @@ pub struct Config {
     pub click_log_dir: PathBuf,
     /// Bound of the click log, in bytes.
     pub click_log_bytes: u64,
+    /// Where the click log is shipped to; `None`: ingest reads it in place.
+    pub kafka: Option<Kafka>,
+    /// Bytes of the click log shipped a second at most (`SIGNPOST_SHIP_BYTES_PER_SECOND`): catching up after an outage
+    /// leaves room on the brokers for other proxies' clicks.
+    pub ship_bytes_per_second: u64,
     /// Geo databases (mmdb), asked in turn.
     pub geo_db: Vec<PathBuf>,
     /// What of an address may be kept.
@@ -190,6 +199,12 @@ impl Config {
             click_log_dir: path(settings, "SIGNPOST_CLICK_LOG_DIR")
                 .unwrap_or_else(|| data_dir.join(files::CLICKS)),
             click_log_bytes: settings.bytes("SIGNPOST_CLICK_LOG_BYTES", 8 << 30, CLICK_LOG_BYTES),
+            kafka: Kafka::from_settings(settings),
+            ship_bytes_per_second: settings.bytes(
+                "SIGNPOST_SHIP_BYTES_PER_SECOND",
+                32 << 20,
+                SHIP_BYTES_PER_SECOND,
+            ),
             geo_db: settings.list_with("SIGNPOST_GEO_DB", "a list of paths", |p| {
                 (!p.is_empty()).then(|| PathBuf::from(p))
             }),
@@ -292,11 +307,13 @@ mod tests {
             ("SIGNPOST_FEED_URL", "http://example.com:8081"),
             ("SIGNPOST_RING_BYTES", "1"),
             ("SIGNPOST_CLICK_LOG_BYTES", "1"),
+            ("SIGNPOST_KAFKA_BROKERS", "here"),
+            ("SIGNPOST_SHIP_BYTES_PER_SECOND", "1"),
             ("SIGNPOST_IP_POLICY", "some"),
             ("SIGNPOST_UNIQUE_PERIOD", "year"),
         ]);
         let _ = Config::from_settings(&mut settings);
-        assert_eq!(settings.check().expect_err("all wrong").0.len(), 23);
+        assert_eq!(settings.check().expect_err("all wrong").0.len(), 25);
     }
 
     #[test]

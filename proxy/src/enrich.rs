@@ -29,6 +29,8 @@ mod referrer;
 mod text;
 mod visitor;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -67,6 +69,7 @@ pub struct Enricher {
     stop: mpsc::Sender<()>,
     ended: CancellationToken,
     epoch: u64,
+    log_end: Arc<AtomicU64>,
 }
 
 impl Enricher {
@@ -106,6 +109,7 @@ impl Enricher {
         let ended = CancellationToken::new();
         let guard = ended.clone().drop_guard();
         let pipeline = Pipeline::new(config, clicks, salts, health.clone(), readers, leftovers);
+        let log_end = pipeline.log_end();
         let thread = std::thread::Builder::new()
             .name("enricher".to_owned())
             .spawn(move || {
@@ -122,6 +126,7 @@ impl Enricher {
             stop,
             ended,
             epoch,
+            log_end,
         };
         Ok((enricher, writers, known))
     }
@@ -129,6 +134,11 @@ impl Enricher {
     /// The number drawn for this process; (epoch, worker) names a stream.
     pub fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// Offset behind the last record of the click log; 0 until it is open.
+    pub fn log_end(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.log_end)
     }
 
     /// Cancelled when the thread has ended, asked to or not.

@@ -1,7 +1,7 @@
 //! Brings visits in from an access log in combined log format: original times, no visitors.
 //!
 //! The records go through the same enricher into a click log of their own, `<data-dir>/clicks-import`, which ingest reads
-//! beside the proxy's: so the proxy may run meanwhile. The stream's epoch is a hash of host and content and a line's
+//! beside the proxy's, or which is shipped to Kafka at once: so the proxy may run meanwhile. The stream's epoch is a hash of host and content and a line's
 //! number is its position: the same log brought in twice, or again after a crash, is the same clicks, and ingest stores
 //! them once. (So links that were missing the first time are not made up for by a second time.)
 //!
@@ -33,6 +33,7 @@ use self::line::Line;
 use crate::config::Config;
 use crate::enrich::{Books, Clicks, Clock, Geo, now_ms};
 use crate::log::Log;
+use crate::ship::ship_all;
 use crate::visit::Visit;
 
 /// Size at which a batch is written, in bytes.
@@ -156,6 +157,10 @@ pub fn import(
     books.write(&mut batch, report.lines, true, start, now_ms())?;
     log.append(&batch).context("writing imported clicks")?;
     log.sync().context("syncing imported clicks")?;
+    if let Some(kafka) = &config.kafka {
+        // Nobody reads this folder then. The log stays locked meanwhile.
+        ship_all(kafka, &folder, log.end(), config.ship_bytes_per_second)?;
+    }
     Ok(report)
 }
 

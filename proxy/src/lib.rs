@@ -1,6 +1,6 @@
 //! The proxy: answers short links from memory and records each visit before its answer leaves.
 //!
-//! Direction inside the crate: `app` → edges (`server`, `feed`, `snapshot`, `ring`, `log`) → core (`handler`, `table`,
+//! Direction inside the crate: `app` → edges (`server`, `feed`, `snapshot`, `ring`, `log`, `ship`) → core (`handler`, `table`,
 //! `request`, `answer`, `rules`, `extended`, `gates`,
 //! `pages`, `enrich`). The redirect path is synchronous and cannot fail; everything that can wait has
 //! threads of its own.
@@ -29,6 +29,7 @@ pub mod ring;
 pub mod rules;
 pub mod salts;
 pub mod server;
+pub mod ship;
 pub mod snapshot;
 pub mod table;
 pub mod tls;

@@ -3,6 +3,7 @@
 //! Labels are few and known in advance: nothing a visitor sends becomes one.
 
 pub(crate) mod clicks;
+pub(crate) mod ship;
 
 use std::cell::Cell;
 
@@ -65,6 +66,7 @@ pub const LEASES: &str = "signpost_proxy_leases_total";
 /// Describes the metrics of this file to the recorder.
 pub fn describe() {
     clicks::describe();
+    ship::describe();
     describe_counter!(ANSWERS, "requests answered, by answer and method");
     describe_counter!(CONNECTIONS, "connections accepted");
     describe_counter!(HANDED, "connections handed to a less loaded worker");

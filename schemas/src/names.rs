@@ -29,6 +29,8 @@ pub mod files {
     pub const CLICKHOUSE_PASSWORD: &str = "clickhouse.password";
     /// Password of the read-only ClickHouse user `analyst`, mode 0600.
     pub const ANALYST_PASSWORD: &str = "clickhouse.analyst-password";
+    /// Which partition each stream of a click log is bound to, in the log's folder.
+    pub const STREAMS: &str = "streams";
     /// Where ingest keeps its intent.
     pub const INTENT: &str = "ingest.intent";
     /// Random id of the data folder (32 hex digits), made once; names the ring folder.
@@ -43,6 +45,19 @@ pub mod files {
         let (two, name) = key.split_once('/')?;
         (is_part(two) && is_part(name)).then(|| uploads.join(two).join(name))
     }
+}
+
+/// Kafka topics, unless settings say otherwise.
+pub mod topics {
+    /// Clicks and books, one a record.
+    pub const CLICKS: &str = "signpost.clicks.v1";
+    /// Records that could not be stored, keyed by the click's id.
+    pub const DEAD: &str = "signpost.clicks.dead";
+    /// The consumer group of ingest.
+    pub const GROUP: &str = "signpost-ingest";
+    /// Partition 0 of the topic as `log_partition` of ClickHouse's tables: numbers below are folders of click logs, whose
+    /// offsets are bytes.
+    pub const FIRST_LOG_PARTITION: u32 = 1_000_000;
 }
 
 /// ClickHouse users of the embedded engine.
@@ -73,14 +88,6 @@ pub mod tables {
     pub const DEAD_LETTERS: &str = "dead_letters";
     /// Migrations that have run.
     pub const MIGRATIONS: &str = "migrations";
-}
-
-/// Kafka topics.
-pub mod topics {
-    /// One click or book a record.
-    pub const CLICKS: &str = "signpost.clicks.v1";
-    /// Records that could not be stored.
-    pub const DEAD: &str = "signpost.clicks.dead";
 }
 
 #[cfg(test)]

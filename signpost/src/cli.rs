@@ -36,6 +36,7 @@ Examples:
   SIGNPOST_FILES=s3://bucket signpost up       uploaded files in a bucket and not in ./data/uploads
   signpost key create --name ci                a new API key, printed once
   signpost audit                               do the books balance? exit status 1 when not
+  signpost dead list                           records from Kafka that could not be stored
   signpost check                               are the settings right and the parts reachable?
 
 Settings are environment variables (SIGNPOST_…), listed in README.md; a flag wins over its variable.
@@ -90,6 +91,59 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ClicksCommand,
     },
+    /// Records from Kafka that could not be stored: list them, send them again
+    Dead {
+        #[command(subcommand)]
+        command: DeadCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadCommand {
+    /// List them, one a line: origin, time, reason, bytes, click
+    #[command(after_help = "\
+Examples:
+  signpost dead list                           all of them, columns separated by tabs
+  signpost dead list | cut -f3 | sort | uniq -c
+                                               how many for each reason
+  signpost dead list --reason version --json   one JSON object a line, key and payload in hex
+
+Reasons: undecodable, version, key, worker, position, time, link, field, conflict (the id of a stored click, another
+content).")]
+    List {
+        #[command(flatten)]
+        filter: DeadFilter,
+        /// Print JSON, one object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send them again, those that this version can read; each is stored once however often it is sent
+    #[command(after_help = "\
+Examples:
+  signpost dead replay --dry-run               what would be sent
+  signpost dead replay --reason version        after an upgrade that reads them
+  signpost dead replay signpost.clicks.v1/3/1042
+                                               one, by its origin
+
+A letter that is sent is a click of a stream of its own; the books of the old stream keep it as a dead letter.
+Exit status: 0 all were sent or left on purpose, 1 some cannot be stored by this version either.")]
+    Replay {
+        #[command(flatten)]
+        filter: DeadFilter,
+        /// Say what would be sent, and send nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeadFilter {
+    /// Only those that died for this reason
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Only these, by their origin (topic/partition/offset, as `list` prints it)
+    #[arg(value_name = "ORIGIN")]
+    pub(crate) origin: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

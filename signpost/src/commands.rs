@@ -3,4 +3,5 @@
 pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod clicks;
+pub(crate) mod dead;
 pub(crate) mod key;

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         cli::Command::Audit(options) => commands::audit::run(settings, &options),
         cli::Command::Check => commands::check::run(settings),
         cli::Command::Clicks { command } => commands::clicks::run(settings, command),
+        cli::Command::Dead { command } => commands::dead::run(settings, command),
     };
     match result {
         Ok(code) => code,

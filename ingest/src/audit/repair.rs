@@ -38,7 +38,8 @@ pub async fn repair(config: &Config, report: &Report) -> anyhow::Result<Vec<Repa
     let store = connect(&config.clickhouse)?;
     recover::quiesce(&store).await?;
     // A receipt of the rebuilt month would otherwise vouch for what an earlier month still lacks.
-    catch_up_from_receipts(&store, &recover::known(&store).await?).await?;
+    let marks: Vec<_> = recover::known(&store).await?.marks().collect();
+    catch_up_from_receipts(&store, &marks).await?;
     let expired = expired_months(&store).await?;
     let mut repaired = Vec::new();
     for RollUpBooks {

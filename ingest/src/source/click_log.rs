@@ -22,7 +22,7 @@ use schemas::click_log::{
     encode_ack, is_segment_header, next_record, resync, segment_base, segment_name,
 };
 
-use super::{Damage, Fetched, Limits, Record, Source};
+use super::{Claim, Damage, Fetched, Limits, Record, Source};
 use crate::metrics as m;
 
 /// Bytes read at a time. Many records fit, and a chunk that holds none whole is surely damaged.
@@ -247,6 +247,7 @@ impl ClickLog {
                     out.records.push(Record {
                         offset: self.next,
                         kind,
+                        claim: Claim::None,
                         payload,
                     });
                     self.next += length as u64;

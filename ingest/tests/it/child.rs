@@ -11,25 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 const ROLE: &str = "SIGNPOST_TEST_ROLE";
 
-/// Settings that a child reads from its environment.
-const SETTINGS: [&str; 5] = [
-    "SIGNPOST_DATA_DIR",
-    "SIGNPOST_CLICKHOUSE_ADDR",
-    "SIGNPOST_CHDB_LIB",
-    "SIGNPOST_INGEST_BATCH_ROWS",
-    "SIGNPOST_INGEST_BATCH_PAUSE_MS",
-];
-
 /// Not a test of its own: what the processes below run. Without their environment it has nothing to do.
 #[test]
 fn child_runs_its_role_until_standard_input_closes() {
     let Ok(role) = std::env::var(ROLE) else {
         return;
     };
-    let given = SETTINGS
-        .iter()
-        .filter_map(|name| Some((*name, std::env::var(name).ok()?)));
-    let mut settings = Settings::new(given);
+    let mut settings =
+        Settings::new(std::env::vars().filter(|(name, _)| name.starts_with("SIGNPOST_")));
     if std::env::var_os("SIGNPOST_TEST_LOG").is_some() {
         tracing_subscriber::fmt()
             .with_writer(std::io::stderr)
@@ -83,6 +72,21 @@ impl Role {
             let _ = self.child.kill();
         }
         let _ = self.child.wait();
+    }
+
+    /// Asks it to end, and waits for that.
+    pub(crate) fn close(mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        let status = Command::new("kill")
+            .args([&format!("-{signal}"), &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success(), "kill -{signal}");
     }
 
     /// Whether it has ended by itself.

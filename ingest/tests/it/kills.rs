@@ -12,10 +12,20 @@ const SEED: u64 = 0x51_6e90;
 /// Rounds of one run: each kills ingest, the engine, or both.
 const ROUNDS: usize = 12;
 
-struct Dice(u64);
+/// The seed of all dice.
+pub(crate) fn seed() -> u64 {
+    let seed = std::env::var("SIGNPOST_TEST_SEED")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or(SEED);
+    tracing::info!(seed, "dice");
+    seed
+}
+
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
+    pub(crate) fn roll(&mut self, below: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -25,12 +35,7 @@ impl Dice {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clicks_stay_exact_while_ingest_and_engine_are_killed_at_random() {
-    let seed = std::env::var("SIGNPOST_TEST_SEED")
-        .ok()
-        .and_then(|s| s.parse().ok())
-        .unwrap_or(SEED);
-    tracing::info!(seed, "dice");
-    let mut dice = Dice(seed);
+    let mut dice = Dice(seed());
     let mut world = World::new().await;
     world
         .settings

@@ -6,11 +6,16 @@
 )]
 
 mod audit;
+#[path = "../../../kafka/testing/broker.rs"]
+mod broker;
 mod child;
 mod exactly_once;
 mod kills;
+mod letters;
 mod log;
 mod readme;
 mod support;
+mod topic;
 mod truth;
 mod wire;
+mod workers;

@@ -1,6 +1,7 @@
 //! A TCP forwarder between ingest and the engine that remembers what ingest said, to say it again.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -9,6 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) struct Wire {
     pub(crate) addr: SocketAddr,
     engine: SocketAddr,
+    /// Nothing that ingest says goes on.
+    held: Arc<AtomicBool>,
     said: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
@@ -18,6 +21,8 @@ impl Wire {
         let addr = listener.local_addr().unwrap();
         let said: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
         let all = Arc::clone(&said);
+        let held = Arc::new(AtomicBool::new(false));
+        let holding = Arc::clone(&held);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(engine).await else {
@@ -31,10 +36,14 @@ impl Wire {
                     all.len() - 1
                 };
                 let all = Arc::clone(&all);
+                let holding = Arc::clone(&holding);
                 tokio::spawn(async move {
                     let mut buffer = vec![0; 1 << 16];
                     while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
                         all.lock().unwrap()[index].extend_from_slice(&buffer[..n]);
+                        if holding.load(Ordering::SeqCst) {
+                            continue;
+                        }
                         if to_server.write_all(&buffer[..n]).await.is_err() {
                             break;
                         }
@@ -45,7 +54,28 @@ impl Wire {
                 });
             }
         });
-        Self { addr, engine, said }
+        Self {
+            addr,
+            engine,
+            held,
+            said,
+        }
+    }
+
+    /// From now on takes what ingest says and does not pass it on.
+    pub(crate) fn hold(&self) {
+        self.held.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the end of an insert has been taken and not been passed on.
+    pub(crate) fn holds_a_statement(&self) -> bool {
+        let said = self.said.lock().unwrap();
+        let is_insert = |bytes: &Vec<u8>| bytes.windows(6).any(|w| w == b"INSERT");
+        self.held.load(Ordering::SeqCst)
+            && said
+                .iter()
+                .filter(|bytes| is_insert(bytes))
+                .any(|bytes| bytes.ends_with(b"0\r\n\r\n"))
     }
 
     /// Says everything once more, to the engine itself; returns how many inserts that were.

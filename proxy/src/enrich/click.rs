@@ -3,6 +3,7 @@
 //! Everything that looks into what a visitor sent is here and in the modules beside; nothing here can fail. The clock
 //! and the salts are passed in.
 
+use metrics::counter;
 use schemas::click::{Click, MAX_TEXT_BYTES, Stream};
 use schemas::feed::Salt;
 use schemas::slug::MAX_SLUG_BYTES;
@@ -15,6 +16,7 @@ use super::referrer::Referrer;
 use super::text::bounded;
 use super::visitor;
 use crate::config::{IpPolicy, UniquePeriod};
+use crate::metrics::clicks as names;
 use crate::visit::Visit;
 
 /// How far before now an event may be, in milliseconds. A ring that waited longer for its proxy is older than any salt.
@@ -55,6 +57,19 @@ pub(crate) struct Tally {
     pub(crate) clamped: u64,
     /// Visitors that could not be told for want of a salt.
     pub(crate) no_salt: u64,
+}
+
+impl Tally {
+    /// Adds it to the metrics.
+    pub(crate) fn count(self) {
+        if self == Self::default() {
+            return;
+        }
+        counter!(names::CLICKS).increment(self.clicks);
+        counter!(names::BOTS).increment(self.bots);
+        counter!(names::CLAMPED).increment(self.clamped);
+        counter!(names::NO_SALT).increment(self.no_salt);
+    }
 }
 
 /// What is known about visitors, to be shared with serving threads.

@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,7 +18,7 @@ use schemas::health::Health;
 
 use super::STOP_DEADLINE;
 use super::books::Books;
-use super::click::{Clicks, Clock, Tally};
+use super::click::{Clicks, Clock};
 use crate::config::Config;
 use crate::log::{Log, LogError};
 use crate::metrics::clicks as names;
@@ -67,6 +69,8 @@ pub(super) struct Pipeline {
     log_folder: PathBuf,
     log_bound: u64,
     log: Option<Log>,
+    /// Offset behind the log's last record, for whoever reads it in this process.
+    log_end: Arc<AtomicU64>,
     clicks: Clicks,
     salts: Salts,
     health: Health,
@@ -102,6 +106,7 @@ impl Pipeline {
             log_folder: config.click_log_dir.clone(),
             log_bound: config.click_log_bytes,
             log: None,
+            log_end: Arc::default(),
             clicks,
             salts,
             health,
@@ -152,6 +157,10 @@ impl Pipeline {
         self.sync();
         self.tidied_at = None;
         self.tidy(Instant::now());
+    }
+
+    pub(super) fn log_end(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.log_end)
     }
 
     fn is_drained(&self) -> bool {
@@ -275,8 +284,9 @@ impl Pipeline {
             books.rewind();
             return Err(e);
         }
+        self.log_end.store(log.end(), Ordering::Release);
         reader.commit();
-        count(tally);
+        tally.count();
         for drop in books.commit() {
             counter!(names::DROPPED, "reason" => drop.reason.clone())
                 .increment(drop.to - drop.from);
@@ -318,6 +328,7 @@ impl Pipeline {
                     tracing::warn!(bytes = log.cut_bytes(), "cut a torn tail off the click log");
                     counter!(names::LOG_CUT).increment(log.cut_bytes());
                 }
+                self.log_end.store(log.end(), Ordering::Release);
                 self.log = Some(log);
                 self.accept();
                 self.health.ready(LOG);
@@ -479,16 +490,6 @@ fn reason(loss: Loss, from: u64, (blamed_to, blame): (u64, &'static str)) -> &'s
         Loss::Corrupt => "ring_corrupt",
         Loss::NoRing => "ring_unavailable",
     }
-}
-
-fn count(tally: Tally) {
-    if tally == Tally::default() {
-        return;
-    }
-    counter!(names::CLICKS).increment(tally.clicks);
-    counter!(names::BOTS).increment(tally.bots);
-    counter!(names::CLAMPED).increment(tally.clamped);
-    counter!(names::NO_SALT).increment(tally.no_salt);
 }
 
 /// Milliseconds since 1970-01-01 UTC.

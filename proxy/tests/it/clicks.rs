@@ -28,14 +28,14 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
 
 /// A data folder, and a ring folder in memory.
-struct Place {
+pub(crate) struct Place {
     data: PathBuf,
     rings: PathBuf,
     _dirs: [tempfile::TempDir; 2],
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dirs = [
             tempfile::tempdir().unwrap(),
             tempfile::tempdir_in("/dev/shm").unwrap(),
@@ -47,11 +47,11 @@ impl Place {
         }
     }
 
-    fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.data.join("clicks")
     }
 
-    fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         config(&self.data, &self.rings)
     }
 
@@ -88,7 +88,7 @@ fn start(config: &Config) -> (Enricher, Vec<Writer>, Health) {
     (enricher, writers, health)
 }
 
-fn visit(slug: &str) -> Visit<'_> {
+pub(crate) fn visit(slug: &str) -> Visit<'_> {
     Visit {
         time_ms: std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
@@ -116,7 +116,7 @@ fn visit(slug: &str) -> Visit<'_> {
 }
 
 #[track_caller]
-fn eventually(mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < DEADLINE, "not within {DEADLINE:?}");

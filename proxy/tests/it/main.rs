@@ -1,5 +1,7 @@
 //! The real proxy on free ports.
 
+#[path = "../../../kafka/testing/broker.rs"]
+mod broker;
 mod clicks;
 mod connections;
 mod counting;
@@ -14,6 +16,7 @@ mod limits;
 mod proxy_protocol;
 mod readers;
 mod redirect;
+mod ship;
 mod smuggling;
 mod snapshot;
 mod tls;

@@ -15,7 +15,7 @@ const DEADLINE: Duration = Duration::from_secs(3);
 pub(crate) fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
     proxy::Config::from_settings(&mut settings);
     let control_plane = control_plane::Config::from_settings(&mut settings);
-    ingest::Config::from_settings(&mut settings);
+    let ingest = ingest::Config::from_settings(&mut settings);
     embedded::Config::from_settings(&mut settings);
     let mut address = |name: &str, port: u16| {
         let default = SocketAddr::from(([127, 0, 0, 1], port));
@@ -44,6 +44,14 @@ pub(crate) fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
     }
     if let Some(url) = settings.text("SIGNPOST_CLICKHOUSE_URL") {
         findings.push(clickhouse(url));
+    }
+    if let Some(kafka) = &ingest.kafka {
+        findings.extend(
+            kafka
+                .brokers
+                .split(',')
+                .map(|broker| broker_at(broker.trim())),
+        );
     }
     if settings.text("SIGNPOST_DATABASE_URL").is_some() {
         findings.push(database(&control_plane));
@@ -156,6 +164,19 @@ fn clickhouse(url: &str) -> Result<String, String> {
         .into_iter()
         .any(|addr| TcpStream::connect_timeout(&addr, DEADLINE).is_ok());
     if reached {
+        Ok(format!("{named}: something answers there"))
+    } else {
+        Err(format!("{named}: nobody answers"))
+    }
+}
+
+/// Whether somebody answers at a broker's address; TLS, users and topics show when the proxy starts.
+fn broker_at(broker: &str) -> Result<String, String> {
+    let named = format!("SIGNPOST_KAFKA_BROKERS at {broker}");
+    let mut addrs = broker
+        .to_socket_addrs()
+        .map_err(|error| format!("{named}: {error}"))?;
+    if addrs.any(|addr| TcpStream::connect_timeout(&addr, DEADLINE).is_ok()) {
         Ok(format!("{named}: something answers there"))
     } else {
         Err(format!("{named}: nobody answers"))

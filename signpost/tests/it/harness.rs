@@ -129,6 +129,12 @@ impl Up {
         up
     }
 
+    /// A setting it was given.
+    pub(crate) fn setting(&self, name: &str) -> String {
+        let given = self.settings.iter().find(|(n, _)| n == name);
+        given.map(|(_, value)| value.clone()).unwrap()
+    }
+
     /// Everything but the start.
     pub(crate) fn stopped(settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();

@@ -7,6 +7,8 @@
 mod harness;
 
 mod bio;
+#[path = "../../../kafka/testing/broker.rs"]
+mod broker;
 mod clients;
 mod disk;
 mod edge;
@@ -17,6 +19,7 @@ mod life;
 mod limits;
 mod link_fields;
 mod links;
+mod over_kafka;
 mod pages;
 mod qr;
 mod recipes;
