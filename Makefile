@@ -34,7 +34,7 @@ fuzz-bytes: ## Fuzz requests, log records, links on disk and feed frames, FUZZ_S
 	@SIGNPOST_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) cargo test --workspace --locked --test fuzz -- --test-threads 2 --nocapture
 replay: fetch build ## Replay 10,000 real requests through everything and compare every number
 	@deploy/dev/replay
-load-k6: ## Load a running Signpost with k6 (SCRIPT=redirect|api|stats SHAPE=steady|ramp|spike|soak RATE=500 SECONDS=30)
+load-k6: ## Load a running Signpost with k6 (SCRIPT=redirect|api|stats SHAPE=steady|ramp|spike|soak RATE=500 DURATION=30)
 	@deploy/dev/load k6 "$(or $(SCRIPT),redirect)"
 load-oha: ## As many redirects as it can, with oha (REQUESTS=100000 CONNECTIONS=64)
 	@deploy/dev/load oha

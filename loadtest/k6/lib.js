@@ -6,7 +6,7 @@ export const PROXY = __ENV.PROXY_URL || 'http://127.0.0.1:8080';
 export const API = __ENV.API_URL || 'http://127.0.0.1:8081';
 const KEY = __ENV.API_KEY || fail('API_KEY is not set');
 const RATE = Number(__ENV.RATE || 500);
-const SECONDS = Number(__ENV.SECONDS || 30);
+const SECONDS = Number(__ENV.DURATION || 30);
 const LINKS = Number(__ENV.LINKS || 1000);
 
 export const headers = { Authorization: `Bearer ${KEY}`, 'Content-Type': 'application/json' };
