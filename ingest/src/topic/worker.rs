@@ -275,6 +275,11 @@ impl Session<'_> {
                     Err(failure) => return Err(failure),
                 }
             }
+            // A commit of another partition may have brought the news that this one went: its new owner rolls up what we
+            // stored, and both would count it.
+            if !self.group.holds(*partition) {
+                continue;
+            }
             part.behind.roll_up(&self.writer.store).await?;
         }
         self.forget();

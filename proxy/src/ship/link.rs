@@ -135,19 +135,12 @@ impl Link {
         self.partitions
     }
 
-    /// Hands a record over; `number` comes back with its delivery.
-    pub(super) fn send(
-        &self,
-        partition: u32,
-        key: &str,
-        payload: &[u8],
-        time_ms: i64,
-        number: usize,
-    ) -> Sent {
+    /// Hands a record over; `number` comes back with its delivery. Its timestamp is the broker's business, now: a click's own
+    /// time may be refused as too far off, and imported clicks would be past retention before they are read.
+    pub(super) fn send(&self, partition: u32, key: &str, payload: &[u8], number: usize) -> Sent {
         let mut record = BaseRecord::with_opaque_to(&self.topic, number)
             .partition(i32::try_from(partition).unwrap_or(i32::MAX))
-            .payload(payload)
-            .timestamp(time_ms);
+            .payload(payload);
         if !key.is_empty() {
             record = record.key(key);
         }

@@ -385,7 +385,7 @@ impl Work {
                 None => 0,
             };
             let number = self.flight.next();
-            match link.send(partition, &held.key, &held.payload, held.time_ms, number) {
+            match link.send(partition, &held.key, &held.payload, number) {
                 Sent::Yes => {}
                 Sent::Full => return Ok(false),
                 Sent::Failed(why) => return Err(why),
