@@ -9,7 +9,7 @@ use schemas::link::plan::{
 
 use super::*;
 use crate::enrich::{Agents, Databases, Known};
-use crate::table::{GroupSet, SharedTables, Source};
+use crate::table::SharedTables;
 
 const NOW: i64 = 1_700_000_000_000;
 const PHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1";
@@ -272,12 +272,14 @@ fn table() -> LinkTable {
     let empty = LinkTable::empty();
     empty
         .assemble(
-            empty.version(),
-            SharedTables::default(),
-            empty.sums().into(),
-            0,
-            GroupSet::none(),
-            |_| Source::Keep,
+            crate::table::Around {
+                version: empty.version(),
+                shared: SharedTables::default(),
+                sums: empty.sums().into(),
+                links: 0,
+                missing: crate::table::GroupSet::none(),
+            },
+            |_| crate::table::Source::Keep,
         )
         .expect("empty")
         .apply(&change)
