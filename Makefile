@@ -3,10 +3,10 @@ SHELL := /bin/bash
 export SIGNPOST_CACHE_DIR := $(abspath $(or $(SIGNPOST_CACHE_DIR),.cache))
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
-.PHONY: help deps fetch build up test lint layers openapi rows pages fuzz fuzz-bytes replay load-k6 load-oha dev-kafka bench
+.PHONY: help deps fetch build up test lint layers openapi rows pages fuzz fuzz-bytes replay load-k6 load-oha dev-kafka bench bench-redirect bench-size soak benches
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 deps: ## Install system packages that are missing (Debian)
 	@deploy/dev/deps && deploy/dev/deps --pages
 fetch: ## Fetch the ClickHouse engine and the geo database into .cache
@@ -40,5 +40,13 @@ load-oha: ## As many redirects as it can, with oha (REQUESTS=100000 CONNECTIONS=
 	@deploy/dev/load oha
 dev-kafka: ## Run Apache Kafka for development on a free port, BROKERS=1; its data goes when it ends
 	@deploy/dev/deps && deploy/dev/fetch kafka && exec deploy/dev/kafka --brokers $(or $(BROKERS),1)
-bench: fetch build ## Measure; numbers go to benches/BASELINE.md
-	@cargo run --release --locked -p benches --
+bench: fetch build benches ## Measure; numbers go to benches/BASELINE.md
+	@"$(TARGET)/release/benches"
+bench-redirect: fetch build benches ## Redirects beside nginx, haproxy, a bare hyper and an epoll loop: CPU, other kinds, latency over load (ROUNDS=3 LINKS=1000000)
+	@failed=0; for b in redirect kinds latency; do "$(TARGET)/release/benches" $$b --rounds $(or $(ROUNDS),3) --links $(or $(LINKS),1000000) || failed=1; done; exit $$failed
+bench-size: build benches ## Memory, loading, edits and a bulk load at many links (N=10000000)
+	@"$(TARGET)/release/benches" size --count $(or $(N),10000000)
+soak: fetch build benches ## Mixed traffic: flat memory, balanced books (MINUTES=10)
+	@"$(TARGET)/release/benches" soak --minutes $(or $(MINUTES),10)
+benches:
+	@cargo build --release --locked -p benches

@@ -27,7 +27,16 @@ const HEADERS: &str = "Host: localhost:8080\r\n\
 
 /// The request for a slug.
 pub(crate) fn request(slug: &str) -> Vec<u8> {
-    format!("GET /{slug} HTTP/1.1\r\n{HEADERS}").into_bytes()
+    let mut bytes = Vec::with_capacity(1024);
+    put_request(slug, &mut bytes);
+    bytes
+}
+
+/// The same behind what is in `bytes`.
+pub(crate) fn put_request(slug: &str, bytes: &mut Vec<u8>) {
+    for part in ["GET /", slug, " HTTP/1.1\r\n", HEADERS] {
+        bytes.extend_from_slice(part.as_bytes());
+    }
 }
 
 /// The whole answer to one request, as bytes.
@@ -58,7 +67,7 @@ fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> anyhow::Result<usiz
 }
 
 /// Length of an answer whose head is there, with its body.
-fn whole_length(answer: &[u8]) -> Option<usize> {
+pub(crate) fn whole_length(answer: &[u8]) -> Option<usize> {
     // Most have no body, and then the head's end is the end.
     let head = if answer.ends_with(b"\r\n\r\n") {
         answer.len()
@@ -90,15 +99,25 @@ pub(crate) fn run(
     seed: u64,
 ) -> anyhow::Result<u64> {
     let requests: Vec<Vec<u8>> = slugs.iter().map(|slug| request(slug)).collect();
-    let mut streams = Vec::with_capacity(CONNECTIONS);
-    for _ in 0..CONNECTIONS {
+    run_requests(addr, &requests, (CONNECTIONS, span, seed), b"HTTP/1.1 302")
+}
+
+/// As [`run`] with whole requests, on so many connections, where answers begin with `expected`.
+pub(crate) fn run_requests(
+    addr: SocketAddr,
+    requests: &[Vec<u8>],
+    (connections, span, seed): (usize, Duration, u64),
+    expected: &[u8],
+) -> anyhow::Result<u64> {
+    let mut streams = Vec::with_capacity(connections);
+    for _ in 0..connections {
         let stream = TcpStream::connect(addr).with_context(|| format!("{addr} is not there"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         streams.push(stream);
     }
     let mut random = seed | 1;
-    let mut buffer = [0; 4096];
+    let mut buffer = vec![0; 16 << 10];
     let mut answered = 0;
     let until = Instant::now() + span;
     while Instant::now() < until {
@@ -109,15 +128,15 @@ pub(crate) fn run(
             random ^= random << 17;
             let pick = requests
                 .get(random as usize % requests.len())
-                .context("no slugs")?;
+                .context("no requests")?;
             stream.write_all(pick)?;
         }
         for stream in &mut streams {
             let length = read_answer(stream, &mut buffer)
                 .with_context(|| format!("after {answered} answers"))?;
             anyhow::ensure!(
-                buffer.starts_with(b"HTTP/1.1 302"),
-                "not a redirect: {}",
+                buffer.starts_with(expected),
+                "not what was expected: {}",
                 String::from_utf8_lossy(buffer.get(..length).unwrap_or_default())
             );
             answered += 1;

@@ -4,14 +4,21 @@
 //! median and minimum. Every bound that is missed ends in a non-zero exit status.
 
 mod cpu;
+mod feed;
 mod floods;
 mod floor;
 mod freshness;
 mod ingest;
+mod kinds;
+mod latency;
 mod load;
+mod open;
 mod peers;
+mod plot;
 mod redirect;
 mod report;
+mod size;
+mod soak;
 mod stats;
 mod system;
 mod tls;
@@ -40,6 +47,9 @@ struct Cli {
     /// Links of the redirect bench
     #[arg(long, global = true, default_value_t = 1_000_000)]
     links: usize,
+    /// Folder for the numbers as JSON, and for plots
+    #[arg(long, global = true, default_value = "benches/results")]
+    results: std::path::PathBuf,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
@@ -49,6 +59,16 @@ struct Cli {
 enum Bench {
     /// CPU per redirect with the visit recorded, beside a bare epoll loop, a bare hyper, nginx and haproxy
     Redirect,
+    /// Latency over load, open loop, beside the same peers; also as a plot
+    Latency,
+    /// CPU of a link with rules and of a miss, against a plain link; the spread of few connections
+    Kinds,
+    /// Minutes of mixed traffic: flat memory, balanced books
+    Soak {
+        /// For how long
+        #[arg(long, default_value_t = 10)]
+        minutes: u64,
+    },
     /// Create to live, visit to statistics
     Freshness,
     /// A statistics call for the busiest link
@@ -59,6 +79,12 @@ enum Bench {
     Floods,
     /// CPU per redirect over TLS, against cleartext
     Tls,
+    /// Bytes a link, loading, edits and a bulk load at many links
+    Size {
+        /// Links; a hundred million take 12 GiB
+        #[arg(long, default_value_t = 10_000_000)]
+        count: usize,
+    },
     /// The bare epoll loop (started by `redirect`)
     #[command(hide = true)]
     Floor {
@@ -81,6 +107,20 @@ fn main() -> anyhow::Result<ExitCode> {
         span: std::time::Duration::from_secs(cli.seconds),
         links: cli.links,
     };
+    let name = match &cli.bench {
+        None => "all",
+        Some(Bench::Redirect) => "redirect",
+        Some(Bench::Latency) => "latency",
+        Some(Bench::Kinds) => "kinds",
+        Some(Bench::Size { .. }) => "size",
+        Some(Bench::Soak { .. }) => "soak",
+        Some(Bench::Freshness) => "freshness",
+        Some(Bench::Stats) => "stats",
+        Some(Bench::Ingest) => "ingest",
+        Some(Bench::Floods) => "floods",
+        Some(Bench::Tls) => "tls",
+        Some(Bench::Floor { .. } | Bench::Hyper { .. }) => "",
+    };
     match &cli.bench {
         Some(Bench::Floor { answer }) => {
             floor::serve(answer)?;
@@ -91,13 +131,19 @@ fn main() -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         Some(Bench::Redirect) => redirect::run(&mut report, plan)?,
+        Some(Bench::Latency) => latency::run(&mut report, cli.rounds, plan.span, &cli.results)?,
+        Some(Bench::Kinds) => kinds::run(&mut report, cli.rounds, plan.span)?,
+        Some(Bench::Soak { minutes }) => soak::run(&mut report, *minutes)?,
         Some(Bench::Floods) => floods::run(&mut report, cli.rounds, cli.seconds)?,
         Some(Bench::Tls) => tls::run(&mut report, cli.rounds, cli.seconds)?,
+        Some(Bench::Size { count }) => size::run(&mut report, *count)?,
         Some(Bench::Freshness) => freshness::run(&mut report)?,
         Some(Bench::Stats) => stats::run(&mut report)?,
         Some(Bench::Ingest) => ingest::run(&mut report)?,
         None => {
             redirect::run(&mut report, plan)?;
+            kinds::run(&mut report, cli.rounds, plan.span)?;
+            latency::run(&mut report, cli.rounds, plan.span, &cli.results)?;
             floods::run(&mut report, cli.rounds, cli.seconds)?;
             tls::run(&mut report, cli.rounds, cli.seconds)?;
             freshness::run(&mut report)?;
@@ -105,6 +151,7 @@ fn main() -> anyhow::Result<ExitCode> {
             ingest::run(&mut report)?;
         }
     }
+    report.save(&cli.results, name)?;
     report.print(cli.json)?;
     Ok(if report.holds() {
         ExitCode::SUCCESS

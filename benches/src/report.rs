@@ -1,6 +1,8 @@
 //! What was measured, and whether it holds its bound.
 
 use std::io::Write as _;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Numbers of one run.
 #[derive(Debug, Default)]
@@ -42,6 +44,12 @@ impl Bound {
 }
 
 impl Report {
+    /// Says what goes on, on standard error.
+    #[expect(clippy::unused_self, reason = "where numbers go, this goes")]
+    pub(crate) fn say(&self, what: &str) {
+        let _ = writeln!(std::io::stderr(), "  {what} …");
+    }
+
     /// A number for information.
     pub(crate) fn note(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
         self.add(name.into(), value, unit, None);
@@ -75,16 +83,46 @@ impl Report {
             .all(|l| l.bound.is_none_or(|b| b.holds(l.value)))
     }
 
+    /// Writes the numbers as JSON, with the machine they are of, to `<folder>/<name>.json`.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub(crate) fn save(&self, folder: &Path, name: &str) -> anyhow::Result<()> {
+        let cpu = std::fs::read_to_string("/proc/cpuinfo")?;
+        let cpu = cpu
+            .lines()
+            .find_map(|l| l.strip_prefix("model name")?.split_once(": "))
+            .map(|(_, model)| model.to_owned());
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+        let load = std::fs::read_to_string("/proc/loadavg")?;
+        let at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let value = serde_json::json!({
+            "unix_time": at,
+            "machine": {
+                "cpu": cpu,
+                "cores": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+                "kernel": kernel.trim(),
+                "load_average_at_the_end": load.split(' ').take(3).collect::<Vec<_>>().join(" "),
+            },
+            "arguments": std::env::args().skip(1).collect::<Vec<_>>(),
+            "numbers": self.values(),
+        });
+        std::fs::create_dir_all(folder)?;
+        let text = serde_json::to_string_pretty(&value)?;
+        std::fs::write(folder.join(format!("{name}.json")), text + "\n")?;
+        Ok(())
+    }
+
+    fn values(&self) -> Vec<serde_json::Value> {
+        let value = |l: &Line| serde_json::json!({ "name": l.name, "value": l.value, "unit": l.unit, "bound": l.bound.map(Bound::text), "holds": l.bound.map(|b| b.holds(l.value)) });
+        self.lines.iter().map(value).collect()
+    }
+
     /// Prints the numbers on standard output.
     pub(crate) fn print(&self, json: bool) -> anyhow::Result<()> {
         let mut out = std::io::stdout().lock();
         if json {
-            let lines: Vec<_> = self
-                .lines
-                .iter()
-                .map(|l| serde_json::json!({ "name": l.name, "value": l.value, "unit": l.unit, "holds": l.bound.map(|b| b.holds(l.value)) }))
-                .collect();
-            writeln!(out, "{}", serde_json::Value::from(lines))?;
+            writeln!(out, "{}", serde_json::Value::from(self.values()))?;
             return Ok(());
         }
         writeln!(

@@ -45,6 +45,8 @@ impl System {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
+            // Connections that are idle would be counted where connections are spread.
+            .max_idle_connections(0)
             .timeout_global(Some(Duration::from_secs(120)))
             .build()
             .new_agent();
@@ -142,6 +144,11 @@ impl System {
             })
             .and_then(|pid| pid.parse().ok())
             .with_context(|| format!("no process of {role}"))
+    }
+
+    /// Private memory of a role in bytes: `Anonymous` of proc(5). Rings and databases are files, and not in it.
+    pub(crate) fn memory(&self, role: &str) -> anyhow::Result<u64> {
+        memory(self.role_pid(role)?)
     }
 
     /// An API call with the admin key, on a path below `/api`.
@@ -261,6 +268,14 @@ impl Drop for System {
             let _ = process.wait();
         }
     }
+}
+
+/// Private memory of a process in bytes: `Anonymous` of proc(5).
+pub(crate) fn memory(pid: u32) -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = text.lines().find_map(|l| l.strip_prefix("Anonymous:"));
+    let kib = line.and_then(|l| l.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    Ok(kib.context("no Anonymous in smaps_rollup")? << 10)
 }
 
 /// A short pause between two looks at something that is about to happen.

@@ -37,7 +37,7 @@ use crate::metrics::SNAPSHOT_ERRORS;
 use crate::table::Current;
 
 pub use load::load;
-use store::Store;
+use store::{Inbox, Store};
 
 /// Changes that may wait for the disk. With frames of a few hundred bytes that is a second of a busy feed.
 const QUEUE: usize = 4096;
@@ -85,7 +85,11 @@ impl Opened {
             .spawn(move || {
                 let _ended = ended;
                 let _done = done;
-                self.store.run(&inbox, &taken, &table);
+                let inbox = Inbox {
+                    messages: &inbox,
+                    waiting: &taken,
+                };
+                self.store.run(&inbox, &table);
             })?;
         Ok(Disk {
             queue,

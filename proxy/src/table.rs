@@ -31,6 +31,7 @@ use arc_swap::ArcSwap;
 use schemas::feed::{CookieKey, GROUPS, Salt, group_of, key_hash};
 use schemas::link::{Entry, EntryError};
 
+pub(crate) use assemble::read_group;
 pub use assemble::{Around, GroupFacts, Source, check_group};
 pub use groups::GroupSet;
 pub(crate) use piece::{PIECES, Piece, groups_of, piece_of_group};
@@ -126,6 +127,8 @@ pub struct LinkTable {
     sums: Arc<[u64]>,
     missing: Option<Arc<GroupSet>>,
     shared: Arc<SharedTables>,
+    /// The same for all tables that changes have made of one another.
+    history: Arc<()>,
 }
 
 impl std::fmt::Debug for LinkTable {
@@ -159,7 +162,18 @@ impl LinkTable {
             sums: Arc::new([0; GROUPS]),
             missing: None,
             shared: Arc::default(),
+            history: Arc::default(),
         }
+    }
+
+    /// Whether changes alone lead from one of the two to the other.
+    pub(crate) fn is_of(&self, other: &Arc<()>) -> bool {
+        Arc::ptr_eq(&self.history, other)
+    }
+
+    /// What [`Self::is_of`] asks for.
+    pub(crate) fn history(&self) -> Arc<()> {
+        Arc::clone(&self.history)
     }
 
     /// Whether it shows a state of the database at all.

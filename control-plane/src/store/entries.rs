@@ -196,54 +196,19 @@ pub async fn insert_all(
     rows: &[(Row<'_>, &str)],
     now_ms: i64,
 ) -> sqlx::Result<Vec<bool>> {
-    let mut added = Vec::with_capacity(rows.len());
-    let mut rest = rows;
-    for size in ROWS_PER_STATEMENT {
-        while let Some((some, after)) = rest.split_at_checked(size) {
-            added.extend(insert_some(write, some, now_ms).await?);
-            rest = after;
-        }
-    }
-    Ok(added)
-}
-
-/// Adds rows by one statement.
-async fn insert_some(
-    write: &mut feed::Write,
-    rows: &[(Row<'_>, &str)],
-    now_ms: i64,
-) -> sqlx::Result<Vec<bool>> {
     let forms = rows
         .iter()
         .map(|(row, _)| blocked::form(write, row.entry))
         .collect::<sqlx::Result<Vec<_>>>()?;
-    let values = (0..rows.len()).map(|row| {
-        let first = row * BOUND + 1;
-        let (own, now) = (super::placeholders(first, BOUND - 1), first + BOUND - 1);
-        format!("({own}, 0, ${now}, ${now})")
-    });
-    let values = values.collect::<Vec<_>>().join(", ");
-    let mut query = sqlx::query(AssertSqlSafe(format!(
-        "INSERT INTO links (domain_id, slug, destination, title, description, redirect_status, is_private, \
-         is_disabled, starts_at, expires_at, expired_url, utm_source, utm_medium, utm_campaign, utm_term, utm_content, \
-         parameters, extras, is_drawn, search, group_no, entry, deletes_at, id, uuid, workspace_id, kind, \
-         imported_clicks, created_at, updated_at) \
-         VALUES {values} ON CONFLICT (domain_id, slug) DO NOTHING",
-    )));
-    for ((row, uuid), form) in rows.iter().zip(&forms) {
-        query = bind_row(query, row, &form.entry)
-            .bind(row.id)
-            .bind((*uuid).to_owned())
-            .bind(row.workspace)
-            .bind(row.kind.number())
-            .bind(now_ms);
-    }
-    let done = query.execute(write.connection()).await?;
-    let mut added = vec![true; rows.len()];
-    if done.rows_affected() != rows.len() as u64 {
-        let there = ids_there(write, rows).await?;
-        for (added, (row, _)) in added.iter_mut().zip(rows) {
-            *added = there.contains(&row.id);
+    let mut added = Vec::with_capacity(rows.len());
+    let (mut rest, mut rest_forms) = (rows, forms.as_slice());
+    for size in ROWS_PER_STATEMENT {
+        while let (Some((some, after)), Some((some_forms, after_forms))) = (
+            rest.split_at_checked(size),
+            rest_forms.split_at_checked(size),
+        ) {
+            added.extend(insert_some(write, some, some_forms, now_ms).await?);
+            (rest, rest_forms) = (after, after_forms);
         }
     }
     let places: Vec<(i64, &str)> = rows
@@ -252,11 +217,10 @@ async fn insert_some(
         .collect();
     let resting = quarantine::resting(write, &places).await?;
     for ((added, (row, _)), form) in added.iter_mut().zip(rows).zip(&forms) {
-        let rests = |rest: &quarantine::Rest| {
-            (rest.domain, &*rest.slug) == (row.domain, row.slug.as_str())
-                && rest.workspace != row.workspace
-        };
-        if *added && resting.iter().any(rests) {
+        let rests = resting
+            .get(&(row.domain, row.slug.as_str().to_owned()))
+            .is_some_and(|workspace| *workspace != row.workspace);
+        if *added && rests {
             sqlx::query("DELETE FROM links WHERE id = $1")
                 .bind(row.id)
                 .execute(write.connection())
@@ -272,6 +236,45 @@ async fn insert_some(
         write.added(row.held(&form.entry));
     }
     Ok(added)
+}
+
+/// Adds rows, with these forms of their entries, by one statement.
+async fn insert_some(
+    write: &mut feed::Write,
+    rows: &[(Row<'_>, &str)],
+    forms: &[blocked::Form<'_>],
+    now_ms: i64,
+) -> sqlx::Result<Vec<bool>> {
+    let values = (0..rows.len()).map(|row| {
+        let first = row * BOUND + 1;
+        let (own, now) = (super::placeholders(first, BOUND - 1), first + BOUND - 1);
+        format!("({own}, 0, ${now}, ${now})")
+    });
+    let values = values.collect::<Vec<_>>().join(", ");
+    let mut query = sqlx::query(AssertSqlSafe(format!(
+        "INSERT INTO links (domain_id, slug, destination, title, description, redirect_status, is_private, \
+         is_disabled, starts_at, expires_at, expired_url, utm_source, utm_medium, utm_campaign, utm_term, utm_content, \
+         parameters, extras, is_drawn, search, group_no, entry, deletes_at, id, uuid, workspace_id, kind, \
+         imported_clicks, created_at, updated_at) \
+         VALUES {values} ON CONFLICT (domain_id, slug) DO NOTHING",
+    )));
+    for ((row, uuid), form) in rows.iter().zip(forms) {
+        query = bind_row(query, row, &form.entry)
+            .bind(row.id)
+            .bind((*uuid).to_owned())
+            .bind(row.workspace)
+            .bind(row.kind.number())
+            .bind(now_ms);
+    }
+    let done = query.execute(write.connection()).await?;
+    if done.rows_affected() == rows.len() as u64 {
+        return Ok(vec![true; rows.len()]);
+    }
+    let there = ids_there(write, rows).await?;
+    Ok(rows
+        .iter()
+        .map(|(row, _)| there.contains(&row.id))
+        .collect())
 }
 
 /// Which of these rows are in the table.

@@ -195,14 +195,25 @@ impl Write {
             .collect();
         for chunk in groups.chunks(GROUPS_PER_STATEMENT) {
             let list = super::placeholders(1, chunk.len());
-            let select =
-                format!("SELECT group_no, sum FROM feed_groups WHERE group_no IN ({list})");
-            let mut select = sqlx::query_as(AssertSqlSafe(select));
+            // As one text: sqlx wakes two threads for each row.
+            let select = format!(
+                "SELECT string_agg(group_no || ':' || sum, ' ') FROM feed_groups WHERE group_no IN ({list})"
+            );
+            let mut select = sqlx::query_scalar(AssertSqlSafe(select));
             for (group, _) in chunk {
                 select = select.bind(*group as i64);
             }
-            let old: Vec<(i64, i64)> = select.fetch_all(&mut *self.tx).await?;
-            let old: BTreeMap<i64, i64> = old.into_iter().collect();
+            let old: Option<String> = select.fetch_one(&mut *self.tx).await?;
+            let pair = |pair: &str| {
+                let (group, sum) = pair.split_once(':')?;
+                Some((group.parse::<i64>().ok()?, sum.parse::<i64>().ok()?))
+            };
+            let old: BTreeMap<i64, i64> = old
+                .as_deref()
+                .unwrap_or_default()
+                .split_ascii_whitespace()
+                .map(|text| pair(text).ok_or_else(|| sqlx::Error::Decode(text.into())))
+                .collect::<sqlx::Result<_>>()?;
             let rows =
                 (0..chunk.len()).map(|row| format!("({})", super::placeholders(row * 2 + 1, 2)));
             let rows = rows.collect::<Vec<_>>().join(", ");

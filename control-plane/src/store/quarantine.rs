@@ -1,10 +1,15 @@
 //! Slugs that rest: who gave one up may take it back, nobody else gets it before its time, since the links that were printed
 //! and sent would lead their readers to a stranger. Written and asked by [`super::entries`], for rows of every kind.
 
+use std::collections::BTreeMap;
+
 use schemas::slug::Slug;
 use sqlx::AssertSqlSafe;
 
 use super::{Store, feed};
+
+/// Slugs asked about by one statement: two parameters each, far below every engine's limit.
+const PLACES_PER_STATEMENT: usize = 50;
 
 /// Slugs that one [`purge`] lets go.
 const PURGED_AT_ONCE: i64 = 1000;
@@ -33,17 +38,6 @@ pub(super) async fn begin(
     Ok(())
 }
 
-/// A slug that rests.
-#[derive(Debug)]
-pub(super) struct Rest {
-    /// Domain it is of.
-    pub(super) domain: i64,
-    /// The slug.
-    pub(super) slug: String,
-    /// Who may take it back.
-    pub(super) workspace: i64,
-}
-
 /// Whether a slug that this transaction has just written rests for others. To be asked after the row is there: whoever
 /// gave the slug up has committed by then, so that the note is seen.
 pub(super) async fn holds(
@@ -52,36 +46,39 @@ pub(super) async fn holds(
     workspace: i64,
 ) -> sqlx::Result<bool> {
     let resting = resting(write, &[place]).await?;
-    Ok(resting.iter().any(|rest| rest.workspace != workspace))
+    Ok(resting.values().any(|owner| *owner != workspace))
 }
 
-/// Which of these slugs rest, for whomever. As [`holds`], to be asked after the rows are there.
+/// Which of these slugs rest, each with the workspace that may take it back. As [`holds`], to be asked after the rows are
+/// there.
 pub(super) async fn resting(
     write: &mut feed::Write,
     places: &[(i64, &str)],
-) -> sqlx::Result<Vec<Rest>> {
+) -> sqlx::Result<BTreeMap<(i64, String), i64>> {
+    let mut resting = BTreeMap::new();
     if write.guard().quarantine_ms() == 0 {
-        return Ok(Vec::new());
+        return Ok(resting);
     }
     let now_ms = write.guard().now_ms();
-    let pairs =
-        (0..places.len()).map(|place| format!("({})", super::placeholders(place * 2 + 2, 2)));
-    let pairs = pairs.collect::<Vec<_>>().join(", ");
-    let mut query = sqlx::query_as(AssertSqlSafe(format!(
-        "SELECT domain_id, slug, workspace_id FROM resting_slugs WHERE free_at > $1 \
-         AND (domain_id, slug) IN (VALUES {pairs})"
-    )))
-    .bind(now_ms);
-    for (domain, slug) in places {
-        query = query.bind(*domain).bind((*slug).to_owned());
+    for places in places.chunks(PLACES_PER_STATEMENT) {
+        let pairs =
+            (0..places.len()).map(|place| format!("({})", super::placeholders(place * 2 + 2, 2)));
+        let pairs = pairs.collect::<Vec<_>>().join(", ");
+        let mut query = sqlx::query_as(AssertSqlSafe(format!(
+            "SELECT domain_id, slug, workspace_id FROM resting_slugs WHERE free_at > $1 \
+             AND (domain_id, slug) IN (VALUES {pairs})"
+        )))
+        .bind(now_ms);
+        for (domain, slug) in places {
+            query = query.bind(*domain).bind((*slug).to_owned());
+        }
+        let rows: Vec<(i64, String, i64)> = query.fetch_all(write.connection()).await?;
+        resting.extend(
+            rows.into_iter()
+                .map(|(domain, slug, by)| ((domain, slug), by)),
+        );
     }
-    let rows: Vec<(i64, String, i64)> = query.fetch_all(write.connection()).await?;
-    let rests = rows.into_iter().map(|(domain, slug, workspace)| Rest {
-        domain,
-        slug,
-        workspace,
-    });
-    Ok(rests.collect())
+    Ok(resting)
 }
 
 /// From when on, in milliseconds since 1970, others than the workspace that gave it up may have this slug; `None`: it does

@@ -6,7 +6,7 @@
 //! request that is anything else takes the connection, with every byte not yet answered, to hyper for good.
 //!
 //! An idle connection owns no buffer here; all of a worker's share one. What it deliberately does not do: bodies,
-//! HEAD, HTTP/1.0, `Connection: close`, errors, links that do more than redirect. Those are hyper's.
+//! HEAD, HTTP/1.0, `Connection: close`, errors, pages of links, and whatever must be waited for. Those are hyper's.
 
 mod head;
 
@@ -20,10 +20,12 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use self::head::{MAX_LINES, Read};
 use super::connection::unix_ms;
+use super::extended;
 use super::watched::Watched;
 use super::worker::Worker;
 use crate::answer::{Date, Pages};
 use crate::client_ip::client_ip;
+use crate::extended::Asked;
 use crate::handler::decide;
 use crate::metrics;
 use crate::request::{Head, Headers, HostName};
@@ -240,9 +242,23 @@ impl Direct {
         let mut host = HostName::new();
         let table = worker.table.load();
         let decision = decide(&head, &table, now_ms, &mut host);
-        if decision.extended.is_some() {
-            self.leaving = true;
-            return None;
+        if let Some((entry, host)) = decision.extended {
+            let asked = Asked {
+                head,
+                table: &table,
+                now_ms,
+                host,
+                senses: &worker.senses,
+                gates: &worker.shared.gates,
+            };
+            let Some(response) = extended::redirect(worker, &asked, entry) else {
+                self.leaving = true;
+                return None;
+            };
+            self.pieces = 0;
+            self.socket.activity.head_complete(false);
+            extended::write_redirect(&response, date.at(now_ms), output);
+            return Some(rest);
         }
         if let Some(visit) = &decision.visit {
             worker.record(visit);

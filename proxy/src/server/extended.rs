@@ -12,7 +12,7 @@ use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use schemas::feed::paths;
 use schemas::link::Entry;
 use tokio::time::timeout;
@@ -153,20 +153,64 @@ pub(super) fn answer(
     }
 }
 
+/// A redirect that is decided without waiting, its visits recorded. `None`: it is something else, and nothing has happened.
+#[cold]
+pub(super) fn redirect(worker: &Worker, asked: &Asked<'_>, entry: Entry<'_>) -> Option<Response> {
+    let mut granted = Granted::default();
+    let answered = match decide(asked, entry, &mut granted) {
+        Decided::Answer(answered) if is_redirect(&answered.response) => answered,
+        Decided::Answer(_) | Decided::Wait(_) => {
+            granted.give_back(&worker.shared.gates);
+            return None;
+        }
+    };
+    for visit in answered.visits.iter().flatten() {
+        worker.record(visit);
+    }
+    worker.metrics.answered(answered.kind, Method::Get);
+    Some(answered.response)
+}
+
+fn is_redirect(response: &Response) -> bool {
+    response.headers().contains_key(LOCATION) && response.body().size_hint().exact() == Some(0)
+}
+
+/// The bytes of a redirect, as hyper would send it.
+pub(super) fn write_redirect(response: &Response, date: &[u8], out: &mut Vec<u8>) {
+    write_head(response, out);
+    out.extend_from_slice(b"content-length: 0\r\ndate: ");
+    out.extend_from_slice(date);
+    out.extend_from_slice(b"\r\n\r\n");
+}
+
 /// The head of a connection's last answer, as bytes.
 fn last_head(response: &Response, now_ms: i64) -> Vec<u8> {
-    let status = response.status();
-    let reason = status.canonical_reason().unwrap_or_default();
-    let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
-    for (name, value) in response.headers() {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            head.extend_from_slice(part);
-        }
-    }
+    let mut head = Vec::new();
+    write_head(response, &mut head);
     head.extend_from_slice(b"connection: close\r\ndate: ");
     head.extend_from_slice(Date::default().at(now_ms));
     head.extend_from_slice(b"\r\n\r\n");
     head
+}
+
+/// Status line and headers, without the end.
+fn write_head(response: &Response, out: &mut Vec<u8>) {
+    let status = response.status();
+    let reason = status.canonical_reason().unwrap_or_default().as_bytes();
+    for part in [
+        b"HTTP/1.1 ",
+        status.as_str().as_bytes(),
+        b" ",
+        reason,
+        b"\r\n",
+    ] {
+        out.extend_from_slice(part);
+    }
+    for (name, value) in response.headers() {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            out.extend_from_slice(part);
+        }
+    }
 }
 
 /// A request that waits.

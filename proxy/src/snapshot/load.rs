@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use bytes::Bytes;
 use metrics::counter;
 use schemas::feed::{Change, GROUPS, Kind, decode_frame};
 
@@ -16,7 +15,9 @@ use super::Opened;
 use super::manifest::{Group, Manifest, groups_of, links_name, pieces_of};
 use super::store::{Log, Store};
 use crate::metrics::SNAPSHOT_ERRORS;
-use crate::table::{Around, GroupSet, LinkTable, PIECES, Piece, SharedTables, Source, check_group};
+use crate::table::{
+    Around, GroupSet, LinkTable, PIECES, Piece, SharedTables, groups_of as piece_groups, read_group,
+};
 
 /// Reads what is there; an empty table where nothing is. Never fails: what cannot be read or is damaged is counted,
 /// logged and left out.
@@ -143,10 +144,10 @@ struct Contents {
 fn read_file(folder: &Path, manifest: &Manifest, file: usize) -> Contents {
     let generation = manifest.files.get(file).copied().unwrap_or_default();
     let bytes = match fs::read(folder.join(links_name(file, generation))) {
-        Ok(bytes) => Bytes::from(bytes),
+        Ok(bytes) => bytes,
         Err(error) => {
             read_error(&error);
-            Bytes::new()
+            Vec::new()
         }
     };
     let mut contents = Contents {
@@ -155,36 +156,36 @@ fn read_file(folder: &Path, manifest: &Manifest, file: usize) -> Contents {
         sums: Vec::new(),
         links: 0,
     };
-    let mut at = 0;
-    let mut sources = Vec::new();
-    for group in groups_of(file, manifest.bits) {
-        let expected = manifest.groups.get(group).copied().unwrap_or_default();
-        let slice = slice(&bytes, at, expected);
-        at = at.saturating_add(expected.length);
-        let facts = slice.as_ref().and_then(|s| check_group(group, s).ok());
-        match (slice, facts) {
-            (Some(slice), Some(facts)) if facts.sum == expected.sum => {
-                contents.links += facts.links;
-                contents.sums.push(Some(facts.sum));
-                sources.push(Source::Replace(slice));
+    let (mut at, mut pieces) = (0, Some(Vec::new()));
+    for piece in pieces_of(file, manifest.bits) {
+        let mut entries: Vec<(u64, &[u8])> = Vec::new();
+        for group in piece_groups(piece) {
+            let expected = manifest.groups.get(group).copied().unwrap_or_default();
+            let slice = slice(&bytes, at, expected);
+            at = at.saturating_add(expected.length);
+            let before = entries.len();
+            let facts = slice
+                .and_then(|slice| read_group(group, slice, |h, e| entries.push((h, e))).ok())
+                .filter(|facts| facts.sum == expected.sum);
+            if facts.is_none() {
+                entries.truncate(before);
             }
-            _ => {
-                contents.sums.push(None);
-                sources.push(Source::Replace(Bytes::new()));
-            }
+            contents.links += facts.map_or(0, |facts| facts.links);
+            contents.sums.push(facts.map(|facts| facts.sum));
+        }
+        match Piece::build(&entries) {
+            Ok(piece) => pieces.as_mut().map_or((), |pieces| pieces.push(piece)),
+            Err(_) => pieces = None,
         }
     }
-    let groups = GROUPS / PIECES;
-    let pieces = pieces_of(file, manifest.bits).zip(sources.chunks(groups));
-    let pieces = pieces.map(|(piece, sources)| Piece::default().with(piece, sources));
-    contents.pieces = pieces.collect::<Result<_, _>>().ok();
+    contents.pieces = pieces;
     contents
 }
 
-fn slice(bytes: &Bytes, at: u64, group: Group) -> Option<Bytes> {
+fn slice(bytes: &[u8], at: u64, group: Group) -> Option<&[u8]> {
     let start = usize::try_from(at).ok()?;
     let end = start.checked_add(usize::try_from(group.length).ok()?)?;
-    (end <= bytes.len()).then(|| bytes.slice(start..end))
+    bytes.get(start..end)
 }
 
 /// Applies the change log, and opens it where it can be gone on with.

@@ -32,17 +32,27 @@ pub struct GroupFacts {
 /// # Errors
 /// The first entry that breaks a rule or belongs elsewhere.
 pub fn check_group(group: usize, packed: &[u8]) -> Result<GroupFacts, Invalid> {
+    read_group(group, packed, |_, _| ())
+}
+
+/// As [`check_group`], and calls `f` with each entry and its key's hash.
+pub(crate) fn read_group<'a>(
+    group: usize,
+    packed: &'a [u8],
+    mut f: impl FnMut(u64, &'a [u8]),
+) -> Result<GroupFacts, Invalid> {
     let mut facts = GroupFacts { sum: 0, links: 0 };
     let mut rest = packed;
     while !rest.is_empty() {
-        let (_, after) = Entry::read(rest)?;
+        let (entry, after) = Entry::read(rest)?;
         let (bytes, _) = rest
             .split_at_checked(rest.len() - after.len())
             .ok_or(Invalid::Group(group))?;
-        let entry = Entry::parse(bytes)?;
-        if group_of(key_hash(entry.domain, entry.slug)) != group {
+        let hash = key_hash(entry.domain, entry.slug);
+        if group_of(hash) != group {
             return Err(Invalid::Group(group));
         }
+        f(hash, bytes);
         facts.sum = facts.sum.wrapping_add(entry_sum(bytes));
         facts.links += 1;
         rest = after;
@@ -103,6 +113,7 @@ impl LinkTable {
             sums: around.sums,
             missing: (!around.missing.is_empty()).then(|| Arc::new(around.missing)),
             shared: Arc::new(around.shared),
+            history: Arc::new(()),
         })
     }
 

@@ -91,6 +91,7 @@ impl LinkTable {
             sums,
             missing: self.missing.clone(),
             shared,
+            history: Arc::clone(&self.history),
         })
     }
 }

@@ -72,8 +72,11 @@ fn shards_for(links: usize) -> usize {
 }
 
 impl Piece {
-    /// A piece of these entries (hash of the key, bytes).
-    fn build(entries: &[(u64, &[u8])]) -> Result<Self, Invalid> {
+    /// A piece of these entries (hash of the key, bytes), which belong in it.
+    ///
+    /// # Errors
+    /// A link stands twice.
+    pub(crate) fn build(entries: &[(u64, &[u8])]) -> Result<Self, Invalid> {
         let mut parts: Vec<Vec<(u64, &[u8])>> = vec![Vec::new(); shards_for(entries.len())];
         let count = parts.len();
         for (hash, entry) in entries {

@@ -1,8 +1,14 @@
 //! The direct path beside hyper's: the same bytes for the same request, whichever of them answers.
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 
-use crate::harness::{TestProxy, read_answer};
+use schemas::link::plan::{
+    Beyond, ClickLimit, Condition, Matches, Plan, Rule, Target, Test, Variant, Variants,
+};
+
+use crate::extended::{BROWSER, put};
+use crate::harness::{TestProxy, eventually, read_answer};
 use crate::http::served;
 
 /// Sends `request` on a connection of its own and returns the answer's bytes, its date blotted out. The connection is
@@ -69,6 +75,81 @@ fn both_paths_answer_with_the_same_bytes() {
         answer(&proxy, &format!("{twice}\r\n")),
         answer(&proxy, &format!("{twice}Content-Length: 0\r\n\r\n"))
     );
+}
+
+#[test]
+fn both_paths_send_the_same_way_where_rules_decide() {
+    let (_dir, feed, proxy) = served();
+    let to = |url: &str| Target::Redirect {
+        url: url.to_owned(),
+        utm: true,
+    };
+    let plan = Plan {
+        rules: vec![Rule {
+            matches: Matches::All,
+            conditions: vec![Condition {
+                negated: false,
+                test: Test::Language(vec!["de".to_owned()]),
+            }],
+            target: to("https://dest.test/deutsch"),
+        }],
+        variants: Some(Variants {
+            list: [("https://dest.test/a", 1), ("https://dest.test/b", 1)]
+                .map(|(url, weight)| Variant {
+                    weight,
+                    target: to(url),
+                })
+                .into(),
+            ends_at_ms: i64::MAX,
+            winner: 0,
+        }),
+        pass_query: true,
+        ..Plan::default()
+    };
+    put(&feed, 70, "ruled", &plan);
+    let limited = Plan {
+        click_limit: Some(ClickLimit {
+            max: 2,
+            beyond: Beyond::Url("https://over.test/".to_owned()),
+        }),
+        ..Plan::default()
+    };
+    feed.lock().limits.insert(71, (2, 0));
+    feed.lock().grant = 2;
+    put(&feed, 71, "limited", &limited);
+    eventually("live", || proxy.get("/limited", "go.test").status == 302);
+    let mut seen = BTreeSet::new();
+    for language in ["de", "en"] {
+        for visitor in 0..20 {
+            let head = format!(
+                "GET /ruled?x={visitor} HTTP/1.1\r\nHost: go.test\r\nAccept-Language: {language}\r\nUser-Agent: v{visitor}\r\n"
+            );
+            let direct = answer(&proxy, &format!("{head}\r\n"));
+            assert_eq!(
+                direct,
+                answer(&proxy, &format!("{head}Content-Length: 0\r\n\r\n"))
+            );
+            let location = direct.lines().find_map(|l| l.strip_prefix("location: "));
+            seen.insert(
+                location
+                    .expect("a redirect")
+                    .split('?')
+                    .next()
+                    .map(str::to_owned),
+            );
+        }
+    }
+    assert_eq!(seen.len(), 3, "{seen:?}");
+    // The first visit waits for a lease, with hyper; what the direct path has begun for it has spent nothing.
+    let head = format!("GET /limited HTTP/1.1\r\nHost: go.test\r\nUser-Agent: {BROWSER}\r\n\r\n");
+    for to in [
+        "https://dest.test/",
+        "https://dest.test/",
+        "https://over.test/",
+    ] {
+        let answer = answer(&proxy, &head);
+        assert!(answer.contains(&format!("location: {to}\r\n")), "{answer}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::clicks::Told;
 use crate::feed_server::{FeedServer, encode, entry};
 use crate::harness::{Answer, TestProxy, eventually, read_answer};
 
-const BROWSER: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
+pub(crate) const BROWSER: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
 
 /// Puts a link with a plan.
 pub(crate) fn put(feed: &FeedServer, id: u64, slug: &str, plan: &Plan) {
