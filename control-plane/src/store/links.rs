@@ -12,8 +12,10 @@ use crate::domain::link::{Content, Extras};
 pub mod code;
 mod groups;
 mod shown;
+mod together;
 mod write;
 
+pub use together::insert_each;
 pub use write::{Added, Change, Inserted, NewLink, Together, WriteError, delete, insert, update};
 
 /// A link with the base URL of its domain.

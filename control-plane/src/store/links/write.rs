@@ -376,7 +376,7 @@ pub async fn delete(
     Ok(())
 }
 
-async fn insert_one(
+pub(super) async fn insert_one(
     write: &mut feed::Write,
     (workspace, id): (i64, i64),
     new: NewLink<'_>,
