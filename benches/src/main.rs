@@ -3,6 +3,7 @@
 //! Wall time on a shared machine lies; so rounds are interleaved, ratios are per round, and what is printed is their
 //! median and minimum. Every bound that is missed ends in a non-zero exit status.
 
+mod api;
 mod cpu;
 mod floods;
 mod floor;
@@ -10,6 +11,7 @@ mod freshness;
 mod ingest;
 mod load;
 mod peers;
+mod postgres;
 mod redirect;
 mod report;
 mod stats;
@@ -59,6 +61,8 @@ enum Bench {
     Floods,
     /// CPU per redirect over TLS, against cleartext
     Tls,
+    /// Creates through the API in all dialects, on SQLite and on PostgreSQL
+    Api,
     /// The bare epoll loop (started by `redirect`)
     #[command(hide = true)]
     Floor {
@@ -96,6 +100,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Some(Bench::Freshness) => freshness::run(&mut report)?,
         Some(Bench::Stats) => stats::run(&mut report)?,
         Some(Bench::Ingest) => ingest::run(&mut report)?,
+        Some(Bench::Api) => api::run(&mut report, cli.seconds)?,
         None => {
             redirect::run(&mut report, plan)?;
             floods::run(&mut report, cli.rounds, cli.seconds)?;
@@ -103,6 +108,7 @@ fn main() -> anyhow::Result<ExitCode> {
             freshness::run(&mut report)?;
             stats::run(&mut report)?;
             ingest::run(&mut report)?;
+            api::run(&mut report, cli.seconds)?;
         }
     }
     report.print(cli.json)?;
