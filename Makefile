@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export SIGNPOST_CACHE_DIR := $(abspath $(or $(SIGNPOST_CACHE_DIR),.cache))
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
-.PHONY: help deps fetch build up test lint layers openapi rows pages fuzz fuzz-bytes replay load-k6 load-oha dev-kafka bench bench-redirect bench-size soak benches
+.PHONY: help deps fetch build up test lint layers openapi rows pages fuzz fuzz-bytes replay load-k6 load-oha dev-kafka bench bench-redirect bench-size bench-api soak benches
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,8 @@ bench-redirect: fetch build benches ## Redirects beside nginx, haproxy, a bare h
 	@failed=0; for b in redirect kinds latency; do "$(TARGET)/release/benches" $$b --rounds $(or $(ROUNDS),3) --links $(or $(LINKS),1000000) || failed=1; done; exit $$failed
 bench-size: build benches ## Memory, loading, edits and a bulk load at many links (N=10000000)
 	@"$(TARGET)/release/benches" size --count $(or $(N),10000000)
+bench-api: fetch build benches ## Creates through the API in all dialects; needs PostgreSQL's programs
+	@"$(TARGET)/release/benches" api
 soak: fetch build benches ## Mixed traffic: flat memory, balanced books (MINUTES=10)
 	@"$(TARGET)/release/benches" soak --minutes $(or $(MINUTES),10)
 benches:

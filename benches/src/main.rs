@@ -3,6 +3,7 @@
 //! Wall time on a shared machine lies; so rounds are interleaved, ratios are per round, and what is printed is their
 //! median and minimum. Every bound that is missed ends in a non-zero exit status.
 
+mod api;
 mod cpu;
 mod feed;
 mod floods;
@@ -15,6 +16,7 @@ mod load;
 mod open;
 mod peers;
 mod plot;
+mod postgres;
 mod redirect;
 mod report;
 mod size;
@@ -85,6 +87,8 @@ enum Bench {
         #[arg(long, default_value_t = 10_000_000)]
         count: usize,
     },
+    /// Creates through the API in all dialects, on SQLite and on PostgreSQL
+    Api,
     /// The bare epoll loop (started by `redirect`)
     #[command(hide = true)]
     Floor {
@@ -119,6 +123,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Some(Bench::Ingest) => "ingest",
         Some(Bench::Floods) => "floods",
         Some(Bench::Tls) => "tls",
+        Some(Bench::Api) => "api",
         Some(Bench::Floor { .. } | Bench::Hyper { .. }) => "",
     };
     match &cli.bench {
@@ -140,6 +145,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Some(Bench::Freshness) => freshness::run(&mut report)?,
         Some(Bench::Stats) => stats::run(&mut report)?,
         Some(Bench::Ingest) => ingest::run(&mut report)?,
+        Some(Bench::Api) => api::run(&mut report, cli.seconds)?,
         None => {
             redirect::run(&mut report, plan)?;
             kinds::run(&mut report, cli.rounds, plan.span)?;
@@ -149,6 +155,7 @@ fn main() -> anyhow::Result<ExitCode> {
             freshness::run(&mut report)?;
             stats::run(&mut report)?;
             ingest::run(&mut report)?;
+            api::run(&mut report, cli.seconds)?;
         }
     }
     report.save(&cli.results, name)?;

@@ -20,7 +20,8 @@ pub(crate) fn destination(slug: &str) -> String {
 pub(crate) struct System {
     /// Where visitors are answered.
     pub(crate) proxy: SocketAddr,
-    api: SocketAddr,
+    /// Where the API is.
+    pub(crate) api: SocketAddr,
     admin: SocketAddr,
     clickhouse: SocketAddr,
     folder: tempfile::TempDir,

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::adding::Adding;
 use crate::api::dialect::Dialects;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -59,6 +60,9 @@ const UPLOADS: usize = 32;
 /// Time between looks whether a link's last instant has come. It is not there from that instant on, whatever the look says.
 const DELETE_EVERY: Duration = Duration::from_secs(1);
 
+/// Time between looks whether SQLite's log can be moved into its file: some seconds of writes at most, a few megabytes.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+
 /// Links that one look deletes.
 const DELETED_AT_ONCE: i64 = 100;
 
@@ -83,6 +87,8 @@ pub struct App {
     pub(crate) own_address: OwnAddress,
     /// The way out to what owners name by URL.
     pub fetcher: Fetcher,
+    /// New links on their way into the database.
+    pub(crate) adding: Adding,
     /// What is to be asked of destinations.
     pub(crate) looks: Looks,
     /// Turns at drawing images, which take memory and time.
@@ -182,6 +188,7 @@ pub async fn start(
     let (looks, titles) = Looks::new();
     let app = Arc::new(App {
         looks,
+        adding: Adding::new(store.clone(), clock.clone(), default_domain.clone()),
         stats: Stats::new(&config)?,
         feed_token: data_dir.feed_token(config.feed_token.as_ref())?,
         own_address: OwnAddress::new(config.proxy_addr, &config.public_url),
@@ -225,9 +232,10 @@ pub async fn start(
             ownership::keep_looking(app.clone()),
         )),
     ];
-    if store.engine() == Engine::Postgres {
-        tasks.push(tokio::spawn(until(shutdown, listen(app.clone()))));
-    }
+    tasks.push(match store.engine() {
+        Engine::Postgres => tokio::spawn(until(shutdown, listen(app.clone()))),
+        Engine::Sqlite => tokio::spawn(until(shutdown, checkpoint(app.clone()))),
+    });
     Ok(Running {
         api_addr,
         store,
@@ -339,6 +347,16 @@ fn swept<E: std::fmt::Display>(what: &'static str, swept: Result<u64, E>) -> u64
                 "cannot sweep, trying again"
             );
             0
+        }
+    }
+}
+
+/// Moves SQLite's log into its file beside the calls, so that none of them waits for it.
+async fn checkpoint(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(CHECKPOINT_EVERY).await;
+        if let Err(error) = app.store.checkpoint().await {
+            tracing::warn!(%error, "cannot move the log of the link database into its file, trying again");
         }
     }
 }

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use schemas::feed::MAX_LINKS_PER_CHANGE;
 
-use crate::domain::field::FieldError;
+use crate::domain::field::{FieldError, FieldErrors};
 use crate::domain::key::Scope;
 use crate::domain::plan::PlanRefusal;
 use crate::domain::role::Role;
@@ -17,6 +17,9 @@ pub enum ApiError {
     /// A field breaks a rule.
     #[error("{0}")]
     Field(#[from] FieldError),
+    /// Several fields break rules, in dialects that name all of them.
+    #[error("{0}")]
+    Fields(FieldErrors),
     /// The slug belongs to another link.
     #[error("Custom alias '{0}' is already in use")]
     AliasTaken(String),
@@ -109,6 +112,7 @@ impl ApiError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Field(_)
+            | Self::Fields(_)
             | Self::AliasTaken(_)
             | Self::AliasRests { .. }
             | Self::TooManyLinks(_)

@@ -10,7 +10,7 @@ mod receive;
 
 use schemas::slug::Slug;
 
-pub(crate) use self::receive::{Room, Source, linger, receive, room, turn};
+pub(crate) use self::receive::{Room, Source, receive, room, turn};
 use crate::app::App;
 use crate::domain::field;
 use crate::domain::file::{FileName, MAX_NAME};

@@ -3,6 +3,7 @@
 //! Read [`router`] for everything it answers, [`middleware`] for what every call goes through, [`domain`] for the rules,
 //! [`links`] for what dialects do with links, [`store`] for the SQL. The dialects under [`api`] are thin.
 
+mod adding;
 mod api;
 pub mod app;
 mod bio;

@@ -49,8 +49,41 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// Adds one link.
-pub(crate) async fn add(app: &App, workspace: i64, wish: Wish) -> Result<Link, ApiError> {
+/// A new link that has been checked, but for what only its transaction can know.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    /// `None`: the default one.
+    domain: Option<Domain>,
+    wish: Wish,
+    content: Content,
+}
+
+impl Ready {
+    /// As the database takes it.
+    pub(crate) fn new_link<'a>(&'a self, default_domain: &'a Domain) -> NewLink<'a> {
+        NewLink {
+            domain: self.domain.as_ref().unwrap_or(default_domain),
+            slug: self.wish.slug.clone(),
+            letters: self.wish.letters,
+            content: self.content.clone(),
+            groups: self.wish.groups.clone(),
+            imported_clicks: self.wish.imported_clicks,
+            created_at: self.wish.created_at,
+        }
+    }
+}
+
+/// Adds one link: together with those that others add at the same time, where it needs nothing but itself.
+pub(crate) async fn add(app: &App, workspace: i64, mut wish: Wish) -> Result<Link, ApiError> {
+    hash_passwords(app, std::iter::once(&mut wish)).await?;
+    let checks = Checks::of(app, hosts(std::iter::once(&wish))).await?;
+    let ready = prepare(app, workspace, (&checks, &mut Named::default()), wish).await?;
+    if ready.new_link(&app.default_domain).stands_alone() {
+        let domain = ready.domain.as_ref().unwrap_or(&app.default_domain).id;
+        let added = app.adding.add(workspace, ready).await?;
+        return added_one(app, (workspace, domain), added).await;
+    }
+    let wish = ready.wish;
     let mut added = add_all(app, workspace, vec![Ok(wish)], Together::AllOrNothing).await?;
     added.pop().unwrap_or_else(|| {
         Err(ApiError::Internal(anyhow::anyhow!(
@@ -70,15 +103,15 @@ pub(crate) async fn add_all(
     let checks = Checks::of(app, hosts(wishes.iter().flatten())).await?;
     let mut named = Named::default();
     let mut results: Vec<Option<Result<Link, ApiError>>> = Vec::with_capacity(wishes.len());
-    let mut checked: Vec<(usize, Option<Domain>, Wish, Content)> = Vec::new();
+    let mut checked: Vec<(usize, Ready)> = Vec::new();
     for (place, wish) in wishes.into_iter().enumerate() {
         let ready = match wish {
             Ok(wish) => prepare(app, workspace, (&checks, &mut named), wish).await,
             Err(error) => Err(error),
         };
         match ready {
-            Ok((domain, wish, content)) => {
-                checked.push((place, domain, wish, content));
+            Ok(ready) => {
+                checked.push((place, ready));
                 results.push(None);
             }
             Err(error) => results.push(Some(Err(error))),
@@ -86,15 +119,9 @@ pub(crate) async fn add_all(
     }
     let hopeless = together == Together::AllOrNothing && results.iter().any(Option::is_some);
     if !checked.is_empty() && !hopeless {
-        let new = checked.iter().map(|(_, domain, wish, content)| NewLink {
-            domain: domain.as_ref().unwrap_or(&app.default_domain),
-            slug: wish.slug.clone(),
-            letters: wish.letters,
-            content: content.clone(),
-            groups: wish.groups.clone(),
-            imported_clicks: wish.imported_clicks,
-            created_at: wish.created_at,
-        });
+        let new = checked
+            .iter()
+            .map(|(_, ready)| ready.new_link(&app.default_domain));
         let Inserted {
             results: added,
             stored,
@@ -106,17 +133,12 @@ pub(crate) async fn add_all(
             app.clock.now_ms(),
         )
         .await?;
-        for ((place, domain, ..), added) in checked.iter().zip(added) {
-            let domain = domain.as_ref().unwrap_or(&app.default_domain).id;
-            let result = match added {
-                Added::Link(link) if stored || together == Together::DryRun => {
-                    app.looks.want_framing(&link);
-                    Ok(*link)
-                }
-                Added::Link(_) => continue,
-                Added::Taken(slug) => Err(taken(app, workspace, (domain, slug)).await?),
-                Added::Refused(error) => Err(error.into()),
-            };
+        for ((place, ready), added) in checked.iter().zip(added) {
+            if matches!(added, Added::Link(_)) && !stored && together != Together::DryRun {
+                continue;
+            }
+            let domain = ready.domain.as_ref().unwrap_or(&app.default_domain).id;
+            let result = added_one(app, (workspace, domain), added).await;
             if let Some(slot) = results.get_mut(*place) {
                 *slot = Some(result);
             }
@@ -132,6 +154,22 @@ pub(crate) async fn add_all(
         .into_iter()
         .map(|result| result.unwrap_or_else(|| Err(undone())))
         .collect())
+}
+
+/// What a caller is told of a link that was to be added to a domain.
+async fn added_one(
+    app: &App,
+    (workspace, domain): (i64, i64),
+    added: Added,
+) -> Result<Link, ApiError> {
+    match added {
+        Added::Link(link) => {
+            app.looks.want_framing(&link);
+            Ok(*link)
+        }
+        Added::Taken(slug) => Err(taken(app, workspace, (domain, slug)).await?),
+        Added::Refused(error) => Err(error.into()),
+    }
 }
 
 /// Changes one link.
@@ -316,7 +354,7 @@ async fn prepare(
     workspace: i64,
     (checks, named): (&Checks, &mut Named),
     wish: Wish,
-) -> Result<(Option<Domain>, Wish, Content), ApiError> {
+) -> Result<Ready, ApiError> {
     if wish.edit.destination.is_none() {
         return Err(ApiError::field("url", "is required"));
     }
@@ -328,7 +366,11 @@ async fn prepare(
         None => None,
         Some(text) => named.domain(app, workspace, text).await?,
     };
-    Ok((domain, wish, content))
+    Ok(Ready {
+        domain,
+        wish,
+        content,
+    })
 }
 
 /// The live domain of this text that the workspace may use; `None` for the default one.

@@ -9,6 +9,8 @@ const REQUEST_SECONDS: &str = "control_plane_request_seconds";
 const RATE_LIMITED: &str = "control_plane_rate_limited_total";
 const KEYS_REFUSED: &str = "control_plane_keys_refused_total";
 const FEED_CHANGES: &str = "control_plane_feed_changes_total";
+const ADDED_TOGETHER: &str = "control_plane_links_added_together_total";
+const ADDING_TURNS: &str = "control_plane_adding_turns_total";
 const STATS_FAILED: &str = "control_plane_stats_failed_total";
 const FEED_OPEN: &str = "control_plane_feed_connections";
 const FEED_REFUSED: &str = "control_plane_feed_refused_total";
@@ -54,6 +56,14 @@ pub(crate) fn describe() {
         "API calls with a key that was refused, by reason"
     );
     describe_counter!(FEED_CHANGES, "Transactions that went to proxies");
+    describe_counter!(
+        ADDED_TOGETHER,
+        "Calls with one new link whose turn to be stored came"
+    );
+    describe_counter!(
+        ADDING_TURNS,
+        "Turns in which they came, each a transaction: calls a turn say how many wait for the disk together"
+    );
     describe_counter!(
         STATS_FAILED,
         "Queries that ClickHouse did not answer, by reason: timeout, network, refused or other"
@@ -202,6 +212,12 @@ pub(crate) fn key_refused(reason: &'static str) {
 /// A transaction that proxies see was committed.
 pub(crate) fn feed_change() {
     counter!(FEED_CHANGES).increment(1);
+}
+
+/// A transaction takes new links of so many calls.
+pub(crate) fn added_together(calls: usize) {
+    counter!(ADDED_TOGETHER).increment(calls as u64);
+    counter!(ADDING_TURNS).increment(1);
 }
 
 /// A connection was refused.

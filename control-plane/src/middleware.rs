@@ -100,7 +100,7 @@ async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> 
     if let Some(Failed(error)) = response.extensions_mut().remove() {
         response = rendered(dialect, &error, &response);
     }
-    put_headers(response.headers_mut(), &verdict, now_ms);
+    put_headers(response.headers_mut(), &verdict);
     let status = response.status().as_u16();
     let seconds = began.elapsed().as_secs_f64();
     metrics::request(&route, status, seconds);
@@ -108,9 +108,13 @@ async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> 
     response
 }
 
-/// An error in the form of the dialect, with what the router says beside it (`Allow`).
+/// An error in the form of the dialect, with what the router says beside it (`Allow`) and when to try again.
 fn rendered(dialect: &Dialect, error: &ApiError, bare: &Response) -> Response {
     let mut response = (dialect.render)(error);
+    if let ApiError::TooMany { retry_after } = error {
+        let seconds = HeaderValue::from(*retry_after);
+        response.headers_mut().insert(RETRY_AFTER, seconds);
+    }
     for (name, value) in bare.headers() {
         if *name != CONTENT_LENGTH {
             response
@@ -122,7 +126,7 @@ fn rendered(dialect: &Dialect, error: &ApiError, bare: &Response) -> Response {
     response
 }
 
-fn put_headers(headers: &mut HeaderMap, verdict: &Verdict, now_ms: i64) {
+fn put_headers(headers: &mut HeaderMap, verdict: &Verdict) {
     headers.insert(LIMIT, HeaderValue::from(verdict.limit));
     headers.insert(REMAINING, HeaderValue::from(verdict.remaining));
     headers.insert(RESET, HeaderValue::from(verdict.reset));
@@ -130,10 +134,6 @@ fn put_headers(headers: &mut HeaderMap, verdict: &Verdict, now_ms: i64) {
     headers
         .entry(CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
-    if !verdict.allowed {
-        let seconds = (verdict.reset - now_ms.div_euclid(1000)).max(1);
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
 }
 
 fn client_ip(app: &App, request: &Request) -> IpAddr {

@@ -1,6 +1,7 @@
 //! The accept loop: hyper over TCP with limits and a graceful end.
 
 mod deadline;
+mod unread;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tower::ServiceExt as _;
 
 use crate::metrics;
 use deadline::WriteDeadline;
+use unread::Unread;
 
 /// Connections open at once. Each costs a file descriptor and some kilobytes; proxies hold one each for the feed.
 const MAX_CONNECTIONS: usize = 4096;
@@ -89,7 +91,9 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        request.map(axum::body::Body::new)
+        let (head, body) = request.into_parts();
+        let body = Unread::new(body, &head.headers);
+        http::Request::from_parts(head, axum::body::Body::new(body))
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -59,6 +59,10 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
 /// Most values in one `IN (…)`, far below every engine's limit of parameters.
 const LIST: usize = 500;
 
+/// Pages of SQLite's log at which a commit moves it into the file by itself: far more than gather between two calls of
+/// [`Store::checkpoint`], which keeps commits from it. 40 MB.
+const LOG_PAGES: &str = "PRAGMA wal_autocheckpoint = 10000";
+
 /// Which engine is behind the pool; the few statements that differ ask for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -173,6 +177,18 @@ impl Store {
         }
     }
 
+    /// Moves what SQLite has in its log into its file, while others read and write.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn checkpoint(&self) -> sqlx::Result<()> {
+        // A connection that cannot write can do this.
+        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")
+            .fetch_all(&self.readers)
+            .await?;
+        Ok(())
+    }
+
     /// Tells watchers that `seq` is committed.
     pub(crate) fn announce(&self, seq: u64) {
         self.newest.send_if_modified(|newest| {
@@ -258,6 +274,7 @@ fn sqlite_pool(connections: u32, read_only: bool) -> AnyPoolOptions {
                     // An acknowledged call survives a power failure.
                     "PRAGMA synchronous = FULL",
                     "PRAGMA foreign_keys = ON",
+                    LOG_PAGES,
                 ];
                 for pragma in pragmas {
                     sqlx::query(pragma).execute(&mut *connection).await?;

@@ -6,7 +6,7 @@
 //! - `null` and an empty text are as good as absent: Laravel's forms do so. In a `PUT` a `title` of `""` takes the title
 //!   away; all other fields then stay. An `alias` in a `PUT` must be the one it has.
 //! - A body must be a JSON object, whatever its content type says; anything else, forms too, is 400.
-//! - A 422 names the first field that is wrong. Unknown fields are ignored, and so are attempts to override the method.
+//! - A 422 names every field that is wrong; its message is the first of them, with the number of the others. Unknown fields are ignored, and so are attempts to override the method.
 //! - A page number that is none is page 1, one beyond the end is an empty page, as Laravel's paginator has it; its URLs keep
 //!   the search.
 //! - The free plan has no access, but for keys that administer the installation. `alias`, `password`, `expires_at` and
@@ -16,13 +16,13 @@
 //!   code that is there are scans: `scan_count`. Codes of other dialects are shown with what is in their image.
 //! - Without ClickHouse lists show 0 clicks and say `X-Stats: unavailable`; analytics are 503 then.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
-use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::dialect::{Dialect, bearer, in_header, in_query};
@@ -40,6 +40,7 @@ mod links;
 mod openapi;
 mod paginator;
 mod qrcodes;
+mod wrong;
 
 /// This dialect: a rolling minute.
 pub(crate) const DIALECT: Dialect = Dialect {
@@ -104,8 +105,7 @@ struct Refusal {
     message: String,
     /// With status 422: by field, what is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<std::collections::BTreeMap<String, Vec<String>>>)]
-    errors: Option<Value>,
+    errors: Option<BTreeMap<String, Vec<String>>>,
 }
 
 /// A done call that has nothing to show.
@@ -117,12 +117,17 @@ struct Done {
 
 fn render(error: &ApiError) -> Response {
     let message = error.public_message();
-    let field = match error {
-        ApiError::Field(error) => Some(error.field.as_str()),
-        ApiError::AliasTaken(_) | ApiError::AliasRests { .. } => Some("alias"),
-        _ => None,
+    let wrong = match error {
+        ApiError::Field(error) => std::slice::from_ref(error),
+        ApiError::Fields(errors) => errors.all(),
+        _ => &[],
     };
-    let errors = field.map(|field| json!({field: [message]}));
+    let mut by_field: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for error in wrong {
+        let messages = by_field.entry(error.field.clone()).or_default();
+        messages.push(error.to_string());
+    }
+    let errors = (!by_field.is_empty()).then_some(by_field);
     (error.status(), Json(Refusal { message, errors })).into_response()
 }
 
@@ -142,6 +147,14 @@ fn named(error: ApiError) -> ApiError {
                 error.field = (*name).to_owned();
             }
             ApiError::Field(error)
+        }
+        ApiError::AliasTaken(slug) => {
+            ApiError::field("alias", format!("'{slug}' is already in use"))
+        }
+        ApiError::AliasRests { slug, free } => {
+            let problem =
+                format!("'{slug}' was given up a short while ago and is free from {free} (UTC) on");
+            ApiError::field("alias", problem)
         }
         other => other,
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use bytes::{Bytes, BytesMut};
-use http::header::EXPECT;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
@@ -15,7 +14,6 @@ use serde_json::{Map, Value};
 use super::reply::Failure;
 use crate::domain::field::FieldError;
 use crate::error::ApiError;
-use crate::files::linger;
 
 /// Largest body of a plain call, in bytes: a link with every field at its limit is a tenth of it.
 pub(crate) const MAX_BODY: usize = 1 << 20;
@@ -97,19 +95,9 @@ async fn object(request: Request, limit: usize) -> Result<Map<String, Value>, Ap
     }
 }
 
-/// Whether the sender waits for a word before it sends its body: then nothing is on its way that would have to be read.
-pub(crate) fn awaits_a_word(request: &Request) -> bool {
-    request.headers().contains_key(EXPECT)
-}
-
-/// What is too large is read a little further, so that its sender gets to read why.
 async fn read_body(request: Request, limit: usize) -> Result<Bytes, ApiError> {
-    let awaits = awaits_a_word(&request);
     let mut body = request.into_body();
     if hyper::body::Body::size_hint(&body).lower() > limit as u64 {
-        if !awaits {
-            linger(body);
-        }
         return Err(ApiError::TooLarge(limit));
     }
     let mut bytes = BytesMut::new();
@@ -117,7 +105,6 @@ async fn read_body(request: Request, limit: usize) -> Result<Bytes, ApiError> {
         let frame = frame.map_err(|_| ApiError::NotJson("the body broke off".to_owned()))?;
         if let Ok(data) = frame.into_data() {
             if bytes.len() + data.len() > limit {
-                linger(body);
                 return Err(ApiError::TooLarge(limit));
             }
             bytes.extend_from_slice(&data);

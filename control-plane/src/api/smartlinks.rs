@@ -104,6 +104,7 @@ fn render(error: &ApiError) -> Response {
 fn codes(error: &ApiError) -> (StatusCode, &'static str) {
     match error {
         ApiError::Field(_)
+        | ApiError::Fields(_)
         | ApiError::AliasTaken(_)
         | ApiError::AliasRests { .. }
         | ApiError::TooManyLinks(_)

@@ -20,6 +20,41 @@ impl FieldError {
     }
 }
 
+/// Several fields break rules; one at least. Worded as its first, with the number of the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldErrors(Vec<FieldError>);
+
+impl FieldErrors {
+    /// `None`: of none.
+    pub fn new(all: Vec<FieldError>) -> Option<Self> {
+        (!all.is_empty()).then_some(Self(all))
+    }
+
+    /// Each of them.
+    pub fn all(&self) -> &[FieldError] {
+        &self.0
+    }
+
+    /// Each of them.
+    pub fn into_all(self) -> Vec<FieldError> {
+        self.0
+    }
+}
+
+impl std::fmt::Display for FieldErrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (first, more) = match self.0.split_first() {
+            Some((first, more)) => (first, more.len()),
+            None => return Ok(()),
+        };
+        match more {
+            0 => write!(f, "{first}"),
+            1 => write!(f, "{first} (and 1 more error)"),
+            more => write!(f, "{first} (and {more} more errors)"),
+        }
+    }
+}
+
 /// Takes a text a person wrote: trimmed, at most `max` characters, no control characters but line breaks and tabs.
 ///
 /// NUL in particular cannot be stored by PostgreSQL, so no engine takes it.
@@ -58,6 +93,24 @@ pub fn line(field: &str, value: &str, max: usize) -> Result<String, FieldError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_errors_are_worded_as_the_first() {
+        let errors = |names: &[&str]| {
+            let all = names.iter().map(|name| FieldError::new(*name, "is bad"));
+            FieldErrors::new(all.collect()).map(|errors| errors.to_string())
+        };
+        assert_eq!(errors(&[]), None);
+        assert_eq!(errors(&["a"]).as_deref(), Some("a is bad"));
+        assert_eq!(
+            errors(&["a", "b"]).as_deref(),
+            Some("a is bad (and 1 more error)")
+        );
+        assert_eq!(
+            errors(&["a", "b", "c"]).as_deref(),
+            Some("a is bad (and 2 more errors)")
+        );
+    }
 
     #[test]
     fn texts_are_trimmed_and_bounded() {

@@ -91,11 +91,6 @@ impl Arriving {
             }
         }
     }
-
-    /// What is left of it, to be thrown away.
-    pub(crate) fn into_body(self) -> Body {
-        self.body
-    }
 }
 
 #[cfg(test)]

@@ -165,11 +165,6 @@ impl Form {
         Ok(String::from_utf8(text).ok())
     }
 
-    /// What is left of the body, to be thrown away.
-    pub(crate) fn into_body(self) -> axum::body::Body {
-        self.body.into_body()
-    }
-
     /// A line without its end.
     async fn line(&mut self) -> Result<BytesMut, FormError> {
         loop {

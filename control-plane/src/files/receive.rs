@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
 use tokio::sync::SemaphorePermit;
 
 use super::arriving::{Arriving, Broken};
@@ -21,10 +20,6 @@ const FORM_EXTRA: u64 = 64 << 10;
 
 /// How long an upload waits for others to end.
 const TURN: Duration = Duration::from_secs(10);
-
-/// What of a refused body is read all the same, so that its sender gets to read the answer: most write everything first.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: u64 = 16 << 20;
 
 /// How much may come.
 #[derive(Debug, Clone)]
@@ -186,18 +181,4 @@ pub(crate) async fn receive(
         Err(_) => {}
     }
     stored
-}
-
-/// Reads a little of a refused body and throws it away.
-pub(crate) fn linger(body: Body) {
-    let reading = async move {
-        let mut body = body;
-        let mut bytes = 0;
-        while bytes < LINGER_BYTES
-            && let Some(Ok(frame)) = body.frame().await
-        {
-            bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-        }
-    };
-    tokio::spawn(tokio::time::timeout(LINGER, reading));
 }

@@ -13,8 +13,10 @@ pub mod code;
 mod draft;
 mod groups;
 mod shown;
+mod together;
 mod write;
 
+pub use together::insert_each;
 pub use write::{Added, Change, Inserted, NewLink, Together, WriteError, delete, insert, update};
 
 /// A link with the base URL of its domain.

@@ -87,6 +87,35 @@ pub async fn in_force(
         .await
 }
 
+/// The plan in force and, where it limits it, how many of what `limit` counts the workspace has, which is locked then until
+/// the transaction ends; else 0.
+///
+/// # Errors
+/// The database's; there is no such workspace.
+pub(super) async fn counted(
+    connection: &mut AnyConnection,
+    workspace: i64,
+    limit: Limit,
+    now_ms: i64,
+) -> sqlx::Result<(Plan, i64)> {
+    let plan = in_force(connection, workspace, now_ms).await?;
+    if plan.allowance(limit).is_unlimited() {
+        return Ok((plan, 0));
+    }
+    lock(connection, workspace).await?;
+    let used = used(connection, workspace, limit, now_ms).await?;
+    Ok((plan, used))
+}
+
+/// Both engines lock a row that is written, and neither minds that nothing changes.
+async fn lock(connection: &mut AnyConnection, workspace: i64) -> sqlx::Result<()> {
+    sqlx::query("UPDATE workspaces SET plan_id = plan_id WHERE id = $1")
+        .bind(workspace)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// What the plan in force says of one limit; where it limits, the workspace is locked until the transaction ends.
 ///
 /// # Errors
@@ -103,11 +132,7 @@ pub async fn allowance(
     if allowance.is_unlimited() {
         return Ok(allowance);
     }
-    // Both engines lock a row that is written, and neither minds that nothing changes.
-    sqlx::query("UPDATE workspaces SET plan_id = plan_id WHERE id = $1")
-        .bind(workspace)
-        .execute(&mut *connection)
-        .await?;
+    lock(connection, workspace).await?;
     Ok(allowance)
 }
 

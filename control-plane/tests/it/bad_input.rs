@@ -2,8 +2,10 @@
 
 use http::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::{ADMIN_KEY, Answer, TestApp, on_both_engines};
+use crate::members::add_member;
 
 async fn add_raw(app: &TestApp, body: impl Into<bytes::Bytes>) -> Answer {
     let bearer = format!("Bearer {ADMIN_KEY}");
@@ -14,6 +16,20 @@ async fn add_raw(app: &TestApp, body: impl Into<bytes::Bytes>) -> Answer {
         body,
     )
     .await
+}
+
+/// Sends a request with a body of this size to its end, as most clients do, and reads only then.
+async fn all_sent_first(
+    stream: &mut tokio::net::TcpStream,
+    (line, key, more): (&str, &str, &str),
+    size: usize,
+) {
+    let head = format!(
+        "{line} HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer {key}\r\nX-API-Key: {key}\r\n{more}Content-Length: {size}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("sends");
+    let body = vec![b' '; size];
+    stream.write_all(&body).await.expect("sends all of it");
 }
 
 async fn nothing_was_added(app: &TestApp) {
@@ -54,8 +70,38 @@ on_both_engines! {
         add_raw(&app, fits).await.ok();
     }
 
+    async fn whoever_sends_everything_first_gets_to_read_why_it_is_refused(app) {
+        // Far more than what lies in the buffers of two sockets.
+        const SIZE: usize = 12 << 20;
+        let (_, viewer) = add_member(&app, "viewer", "viewer").await;
+        let small = app.key("small", Some(1)).await;
+        app.with_key(&small, Method::GET, "/api/account", None).await.ok();
+        let refusals = [
+            ("POST /api/url/add", ADMIN_KEY, 413), ("POST /api/url/add", "nobody's", 401), ("POST /api/url/add", &viewer, 403), ("POST /api/url/add", &small, 429),
+            ("POST /api/no/such/thing", ADMIN_KEY, 404), ("POST /api/urls", ADMIN_KEY, 405), ("POST /api/files/upload/a.bin", "nobody's", 401), ("POST /api/files/upload/a.bin", &viewer, 403),
+            ("POST /api/v1/links", "nobody's", 401), ("POST /api/v2/links", "nobody's", 401), ("POST /v1/links", "nobody's", 401), ("POST /v1/links", ADMIN_KEY, 413),
+            ("POST /internal/v1/visitor/form", "nobody's", 401),
+        ];
+        for (line, key, status) in refusals {
+            let mut stream = tokio::net::TcpStream::connect(app.addr).await.expect("connects");
+            all_sent_first(&mut stream, (line, key, "Connection: close\r\n"), SIZE).await;
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.unwrap_or_else(|e| panic!("{line} {key}: {e}"));
+            let text = String::from_utf8_lossy(&answer);
+            assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{line} {key}: {text}");
+            assert_eq!(status == 429, text.contains("\r\nretry-after: "), "{text}");
+        }
+        // A refused call leaves its connection to the next.
+        let mut stream = tokio::net::TcpStream::connect(app.addr).await.expect("connects");
+        all_sent_first(&mut stream, ("POST /api/url/add", "nobody's", ""), SIZE).await;
+        all_sent_first(&mut stream, ("GET /api/account", ADMIN_KEY, "Connection: close\r\n"), 0).await;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("two answers");
+        assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("HTTP/1.1 200 "), "{answer}");
+        nothing_was_added(&app).await;
+    }
+
     async fn a_body_of_unknown_length_is_cut_off_at_the_limit(app) {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let head = format!("POST /api/url/add HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {ADMIN_KEY}\r\nTransfer-Encoding: chunked\r\n\r\n");
         let mut stream = tokio::net::TcpStream::connect(app.addr).await.expect("connects");
         stream.write_all(head.as_bytes()).await.expect("sends");

@@ -7,11 +7,11 @@ use schemas::link::Entry;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{TestApp, eventually, on_both_engines};
+use crate::harness::{TestApp, eventually, on_both_engines, scratch};
 
 /// The same control plane with a block list of these lines, and where the list lies.
 async fn with_list(app: TestApp, lines: &str) -> (TestApp, TempDir) {
-    let folder = TempDir::new().expect("temporary folder");
+    let folder = scratch();
     std::fs::write(list_of(&folder), lines).expect("written");
     let database = app.database();
     let data = app.stop().await;
@@ -193,7 +193,7 @@ on_both_engines! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_that_is_not_there_stops_the_start() {
-    let data = TempDir::new().expect("temporary folder");
+    let data = scratch();
     let setting = [("SIGNPOST_BLOCKLIST", "/no/such/list")];
     let error = TestApp::start_in(data, None, &setting)
         .await

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
+use http::Method;
 use schemas::feed::{self, Change, GROUPS, Kind};
 use schemas::link::Entry;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::harness::{TestApp, on_both_engines};
+use crate::harness::{ADMIN_KEY, Answer, TestApp, on_both_engines};
+use crate::users::add_user;
 
 /// All changes, decoded, oldest first.
 pub(crate) async fn changes(app: &TestApp) -> Vec<Change> {
@@ -83,6 +86,43 @@ pub(crate) async fn check_books(app: &TestApp) {
 }
 
 on_both_engines! {
+    async fn many_new_links_at_once_share_transactions_and_each_fares_as_if_alone(app) {
+        let small = app.post("/api/plan/add", json!({"name": "small", "rate": 0, "links": 5})).await.ok()["id"].clone();
+        let (user, limited) = add_user(&app, "ana").await;
+        app.put(&format!("/api/plan/{small}/user/{user}"), json!({})).await.ok();
+        let before = changes(&app).await.len();
+        let call = async |key: &str, body: Value| app.with_key(key, Method::POST, "/api/url/add", Some(body)).await;
+        let url = "https://e.test/";
+        let drawn = join_all((0..30).map(|_| call(ADMIN_KEY, json!({"url": url}))));
+        let wanted = join_all((0..10).map(|n| call(ADMIN_KEY, json!({"url": url, "custom": "wanted", "title": format!("{n}")}))));
+        let beyond = join_all((0..9).map(|_| call(&limited, json!({"url": url}))));
+        // What needs more than itself goes its own way.
+        let tagged = join_all((0..3).map(|n| call(ADMIN_KEY, json!({"url": url, "tags": [format!("tag {n}")]}))));
+        let (drawn, wanted, beyond, tagged) = tokio::join!(drawn, wanted, beyond, tagged);
+        let mut ids: Vec<i64> = Vec::new();
+        let mut done = |answers: &[Answer], refusal: &str| {
+            let (made, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.json()["error"] == 0);
+            ids.extend(made.iter().map(|answer| answer.json()["id"].as_i64().expect("an id")));
+            for answer in refused {
+                answer.refused(refusal);
+            }
+            made.len()
+        };
+        assert_eq!(done(&drawn, "none"), 30);
+        assert_eq!(done(&wanted, "'wanted' is already in use"), 1);
+        assert_eq!(done(&beyond, "the plan 'small' allows 5 links and this workspace has 5"), 5);
+        assert_eq!(done(&tagged, "none"), 3);
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 39);
+        assert_eq!(app.get("/api/urls").await.ok()["data"]["result"], 34);
+        // Each that is there is in the feed, in fewer transactions than calls.
+        let later = changes(&app).await.split_off(before);
+        assert_eq!(later.iter().map(|change| change.upsert.len()).sum::<usize>(), 39);
+        assert!(later.len() < 39, "{} transactions", later.len());
+        check_books(&app).await;
+    }
+
     async fn the_first_change_holds_domain_workspace_and_two_salts(app) {
         let all = changes(&app).await;
         assert_eq!(all.len(), 1);

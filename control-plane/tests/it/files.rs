@@ -80,7 +80,11 @@ pub(crate) async fn upload(app: &TestApp, parts: &[(&str, Option<&str>, &[u8])])
     send_form(app, (Method::POST, "/api/file/upload"), parts).await
 }
 
-async fn replace(app: &TestApp, id: i64, parts: &[(&str, Option<&str>, &[u8])]) -> Answer {
+pub(crate) async fn replace(
+    app: &TestApp,
+    id: i64,
+    parts: &[(&str, Option<&str>, &[u8])],
+) -> Answer {
     let path = format!("/api/file/{id}");
     send_form(app, (Method::PATCH, &path), parts).await
 }

@@ -15,6 +15,7 @@ use crate::oauth;
 use crate::roles::{EDITOR, May, OWNER, VIEWER, allowed};
 use crate::users::add_user;
 
+mod others;
 pub(crate) mod table;
 
 /// Stands in every text of the victim, and in none of anybody else's.

@@ -18,6 +18,9 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 mod postgres;
+mod tables;
+
+pub(crate) use tables::scratch;
 
 /// Runs each test on both engines: `name::on_sqlite`, `name::on_postgres`.
 macro_rules! on_both_engines {
@@ -126,7 +129,10 @@ impl TestApp {
     }
 
     pub(crate) async fn start(database: Option<String>, settings: &[(&str, &str)]) -> Self {
-        let data = TempDir::new().expect("temporary folder");
+        let data = scratch();
+        if database.is_none() {
+            tables::put_into(data.path()).await;
+        }
         Self::start_in(data, database, settings)
             .await
             .expect("starts")

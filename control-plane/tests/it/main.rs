@@ -37,6 +37,7 @@ mod oauth;
 mod one_model;
 mod plans;
 mod qr;
+mod rates;
 mod roles;
 mod s3;
 mod samples;

@@ -30,7 +30,7 @@ fn done(answer: &Answer, status: u16) -> Value {
     json
 }
 
-/// A refusal with this status; with 422 it names the field.
+/// A refusal with this status; with 422 it names all fields that are wrong, and says the first of them.
 #[track_caller]
 fn refused(answer: &Answer, status: u16, part: &str) -> Value {
     let json = done(answer, status);
@@ -38,13 +38,16 @@ fn refused(answer: &Answer, status: u16, part: &str) -> Value {
     assert!(message.contains(part), "{json}");
     if status == 422 {
         let errors = json["errors"].as_object().expect("errors");
-        let field = message.split(' ').next().expect("a word");
-        let list = errors.values().next().expect("a field");
-        assert_eq!(list, &json!([message]), "{json}");
-        assert!(
-            errors.contains_key(field) || errors.contains_key("alias"),
-            "{json}"
-        );
+        let (first, more) = message.split_once(" (and ").unwrap_or((message, ""));
+        let field = first.split(' ').next().expect("a word");
+        assert_eq!(errors[field], json!([first]), "{json}");
+        let others = errors.len() - 1;
+        let expected = match others {
+            0 => String::new(),
+            1 => "1 more error)".to_owned(),
+            _ => format!("{others} more errors)"),
+        };
+        assert_eq!(more, expected, "{json}");
     } else {
         assert!(json.get("errors").is_none(), "{json}");
     }
@@ -277,6 +280,36 @@ on_both_engines! {
         assert_eq!(done(&shown, 200), made);
         let listed = done(&m(&app, Method::GET, "/links", json!(null)).await, 200);
         assert_eq!(listed["data"][0], made);
+    }
+
+    async fn m_14_every_field_that_is_wrong_is_named(app) {
+        let fields = |json: &Value| keys(&json["errors"]).join(" ");
+        link(&app, json!({"original_url": "https://e.test/", "alias": "hnnews"})).await;
+        let body = json!({"original_url": "nope", "alias": "a-b", "title": 7, "password": [], "expires_at": "soon"});
+        let all = refused(&m(&app, Method::POST, "/links", body).await, 422, "original_url must begin");
+        assert_eq!(fields(&all), "alias expires_at original_url password title");
+        let long = json!({"title": "t".repeat(256), "expires_at": "2020-01-01"});
+        let some = refused(&m(&app, Method::POST, "/links", long).await, 422, "original_url is required (and 2 more errors)");
+        assert_eq!(some["errors"]["title"], json!(["title must be at most 255 characters long"]));
+        // What only the database knows is named with the rest, whichever is found first.
+        for (url, alias, expires, expected) in [
+            ("nope", "hnnews", "2099-01-01", "alias original_url"), (&*format!("{SHORT}/x"), "hnnews", "2099-01-01", "alias original_url"),
+            (&*format!("{SHORT}/x"), "free", "soon", "expires_at original_url"), ("https://e.test/", "hnnews", "soon", "alias expires_at"), ("https://e.test/", "hnnews", "2099-01-01", "alias"),
+        ] {
+            let body = json!({"original_url": url, "alias": alias, "expires_at": expires});
+            assert_eq!(fields(&refused(&m(&app, Method::POST, "/links", body.clone()).await, 422, "")), expected, "{body}");
+        }
+        let made = link(&app, json!({"original_url": "https://e.test/1"})).await;
+        let path = format!("/links/{}", made["id"]);
+        let body = json!({"original_url": format!("{SHORT}/x"), "alias": "other", "password": "x", "remove_password": true, "expires_at": "2099-01-01", "remove_expiration": "perhaps"});
+        let all = refused(&m(&app, Method::PUT, &path, body).await, 422, "original_url must not lead back");
+        assert_eq!(fields(&all), "alias original_url remove_expiration remove_password");
+        assert_eq!(done(&m(&app, Method::GET, &path, json!(null)).await, 200), made);
+        let body = json!({"name": "", "type": "url", "content": "nope", "error_correction": "X", "size": 5, "margin": 11, "foreground_color": "red", "background_color": 7, "link_id": 999_999});
+        let all = refused(&m(&app, Method::POST, "/qrcodes", body).await, 422, "name is required (and 7 more errors)");
+        assert_eq!(fields(&all), "background_color content error_correction foreground_color link_id margin name size");
+        refused(&m(&app, Method::POST, "/qrcodes", json!({})).await, 422, "name is required (and 3 more errors)");
+        assert_eq!(done(&m(&app, Method::GET, "/qrcodes", json!(null)).await, 200)["total"], 0);
     }
 
     async fn m_28_m_29_an_alias_is_three_to_twenty_letters_and_digits(app) {

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::harness::{TestApp, eventually};
+use crate::harness::{TestApp, eventually, scratch};
 use crate::storage::{HOUR_MS, count, delete, fetch, raw, storage, strays};
 
 const KEY: &str = "access";
@@ -72,7 +72,7 @@ impl S3 {
 
     /// Over TLS, if there is somebody to speak it.
     async fn behind(tls: Option<TlsAcceptor>) -> Self {
-        let folder = TempDir::new().expect("a folder");
+        let folder = scratch();
         std::fs::create_dir(folder.path().join("my-files")).expect("a bucket");
         let mut builder = S3ServiceBuilder::new(FileSystem::new(folder.path()).expect("a server"));
         builder.set_auth(SimpleAuth::from_single(KEY, SECRET));
@@ -266,7 +266,7 @@ async fn a_wrong_key_is_said_plainly() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bucket_is_reached_by_https_by_those_who_trust_its_authority() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = scratch();
     let (tls, ca) = authority(&folder);
     let s3 = S3::behind(Some(tls)).await;
     let app = s3.app_with(&[("SIGNPOST_S3_CA_FILE", &ca)]).await;
@@ -302,7 +302,7 @@ async fn a_bucket_is_reached_by_https_by_those_who_trust_its_authority() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_without_authorities_stops_the_start() {
-    let folder = TempDir::new().expect("a folder");
+    let folder = scratch();
     let empty = folder.path().join("empty.pem");
     std::fs::write(&empty, "nothing\n").expect("written");
     for path in [empty, folder.path().join("missing.pem")] {
@@ -313,7 +313,7 @@ async fn a_file_without_authorities_stops_the_start() {
             ("SIGNPOST_S3_SECRET_KEY", SECRET),
             ("SIGNPOST_S3_CA_FILE", path),
         ];
-        let data = TempDir::new().expect("a folder");
+        let data = scratch();
         let started = TestApp::start_in(data, None, &settings).await.map(|_| ());
         let error = format!("{:#}", started.expect_err("no authority"));
         assert!(

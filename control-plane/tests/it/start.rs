@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{ADMIN_KEY, TestApp, config, on_both_engines};
+use crate::harness::{ADMIN_KEY, TestApp, config, on_both_engines, scratch};
 
 /// The database to start with again; `None`: the file in the data folder.
 fn postgres(app: &TestApp) -> Option<String> {
@@ -81,7 +81,7 @@ async fn a_second_control_plane_on_the_same_folder_is_refused() {
 async fn a_used_port_is_named_with_its_setting() {
     let app = TestApp::start(None, &[]).await;
     let used = app.addr.to_string();
-    let data = TempDir::new().expect("temporary folder");
+    let data = scratch();
     let refused = TestApp::start_in(data, None, &[("SIGNPOST_API_ADDR", &used)]).await;
     let message = format!("{:#}", refused.err().expect("refused"));
     assert!(
@@ -92,7 +92,7 @@ async fn a_used_port_is_named_with_its_setting() {
 
 #[tokio::test]
 async fn a_folder_that_cannot_be_made_is_named() {
-    let data = TempDir::new().expect("temporary folder");
+    let data = scratch();
     std::fs::write(data.path().join("file"), b"").expect("writes");
     let inside = data.path().join("file/data").to_string_lossy().into_owned();
     let refused = TestApp::start_in(data, None, &[("SIGNPOST_DATA_DIR", &inside)]).await;
@@ -126,7 +126,7 @@ async fn a_data_folder_with_odd_characters_works() {
 
 #[tokio::test]
 async fn operator_commands_need_a_database_that_exists() {
-    let data = TempDir::new().expect("temporary folder");
+    let data = scratch();
     let config = config(&data, None, &[]);
     let message = control_plane::keys::list(&config)
         .await

@@ -152,8 +152,10 @@ async fn who_finds_all_turns_taken_is_told_so_and_sends_nothing() {
             text.starts_with("HTTP/1.1 429 ") && !text.contains("100 Continue"),
             "{text}"
         );
+        assert!(text.contains("\r\nretry-after: 10\r\n"), "{text}");
     }
     // Who had sent everything gets to read it as well.
     assert!(whole.status == 429 && whole.body.starts_with(b"{\"error\":429"));
+    assert_eq!(whole.number("retry-after"), 10);
     drop(held);
 }

@@ -7,7 +7,6 @@ use uuid::Uuid;
 use crate::harness::{ADMIN_KEY, Answer, TestApp, on_both_engines};
 
 mod bad_input;
-mod foreign;
 mod links;
 mod others;
 

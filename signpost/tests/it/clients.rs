@@ -6,10 +6,10 @@ use std::process::Command;
 use crate::harness::{Up, cache};
 
 /// URLR's own clients: the last one of its 2.0 generation and the newest (`deploy/dev/versions`).
-const URLR: [&str; 2] = ["urlr-3.0.2", "urlr-3.3.0"];
+pub(crate) const URLR: [&str; 2] = ["urlr-3.0.2", "urlr-3.3.0"];
 
 /// The generator (`deploy/dev/versions`).
-const GENERATOR: &str = "openapi-python-client-0.29.1";
+pub(crate) const GENERATOR: &str = "openapi-python-client-0.29.1";
 
 /// Runs a program of the folder `clients` to its end, with the Python of an environment in the cache.
 #[track_caller]

@@ -11,6 +11,7 @@ mod bio;
 mod broker;
 mod clients;
 mod disk;
+mod documented;
 mod edge;
 mod files;
 mod groups;

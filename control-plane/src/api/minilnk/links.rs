@@ -13,17 +13,19 @@ use utoipa::ToSchema;
 
 use super::body::Payload;
 use super::paginator::{Asked, PER_PAGE, Paginator};
+use super::wrong::Wrong;
 use super::{Done, named, some, time};
 use crate::api::counts::totals;
 use crate::api::fields::Fields;
 use crate::api::reply::{Failure, Reply};
 use crate::api::request::{Id, Query};
 use crate::app::App;
+use crate::destinations::Checks;
 use crate::domain::alias::{self, Letters};
 use crate::domain::date::When;
 use crate::domain::destination::Destination;
-use crate::domain::field::FieldError;
-use crate::domain::link::{Edit, Found};
+use crate::domain::field::{self, FieldError};
+use crate::domain::link::{Edit, Found, MAX_TITLE};
 use crate::domain::password;
 use crate::error::ApiError;
 use crate::links::{Secret, Wish};
@@ -31,6 +33,7 @@ use crate::looks;
 use crate::middleware::Caller;
 use crate::stats::Totals;
 use crate::store::links::{self, Filter, Link as Row};
+use crate::store::{entries, quarantine};
 
 /// Longest URL, in characters.
 const MAX_URL: usize = 2048;
@@ -148,19 +151,28 @@ pub(super) async fn add(
     payload: Payload,
 ) -> Result<(StatusCode, Json<Link>), Failure> {
     let fields = payload.fields();
-    let edit = edit(fields, app.clock.now_ms())?;
+    let mut wrong = Wrong::default();
+    let edit = edit(fields, &mut wrong, app.clock.now_ms());
     let wants_title = edit.title.is_none();
     let wish = Wish {
-        slug: alias_of(fields)?,
+        slug: wrong.or_note(alias_of(fields)),
         letters: Letters::Small,
-        password: password_of(fields)?,
+        password: wrong.or_note(password_of(fields)),
         edit,
         ..Wish::default()
     };
     let workspace = caller.workspace();
-    let mut link = crate::links::add(&app, workspace, wish)
-        .await
-        .map_err(named)?;
+    let named_there = (wish.edit.destination.clone(), wish.slug.clone());
+    let added = match wrong.end() {
+        Ok(()) => crate::links::add(&app, workspace, wish)
+            .await
+            .map_err(named),
+        Err(error) => Err(error),
+    };
+    let mut link = match added {
+        Ok(link) => link,
+        Err(error) => return Err(complete(&app, workspace, error, named_there).await.into()),
+    };
     // Only now, when nothing refuses it any more: a look takes its time.
     if wants_title && let Some(title) = looks::title_now(&app, &link.content.destination).await {
         let edit = Edit {
@@ -202,26 +214,26 @@ pub(super) async fn update(
 ) -> Result<Response, Failure> {
     let fields = payload.fields();
     let link = get(&app, &caller, &id).await?;
-    let mut edit = edit(fields, app.clock.now_ms())?;
-    if fields.text("title")? == Some("") {
+    let mut wrong = Wrong::default();
+    let mut edit = edit(fields, &mut wrong, app.clock.now_ms());
+    if fields.text("title").ok().flatten() == Some("") {
         edit.title = Some(String::new());
     }
-    let mut password = password_of(fields)?;
-    if let Some(alias) = fields.filled("alias")?
+    let mut password = wrong.or_note(password_of(fields));
+    if let Some(alias) = wrong.or_note(fields.filled("alias"))
         && alias != link.slug.as_str()
     {
-        return Err(ApiError::field("alias", "cannot change").into());
+        wrong.note("alias", "cannot change");
     }
     for (name, other, is_given) in [
         ("remove_password", "password", password.is_some()),
         ("remove_expiration", "expires_at", edit.expires_at.is_some()),
     ] {
-        if !fields.is_set(name)? {
+        if !wrong.or_note(fields.is_set(name)) {
             continue;
         }
         if is_given {
-            let problem = format!("cannot be true where {other} is given");
-            return Err(ApiError::field(name, problem).into());
+            wrong.note(name, format!("cannot be true where {other} is given"));
         }
         match name {
             "remove_password" => password = Some(None),
@@ -233,8 +245,57 @@ pub(super) async fn update(
         edit,
         ..Wish::default()
     };
-    let changed = crate::links::update(&app, caller.workspace(), link.id, wish).await;
-    counted(&app, &caller, changed.map_err(named)?).await
+    let workspace = caller.workspace();
+    let named_there = (wish.edit.destination.clone(), None);
+    let changed = match wrong.end() {
+        Ok(()) => crate::links::update(&app, workspace, link.id, wish)
+            .await
+            .map_err(named),
+        Err(error) => Err(error),
+    };
+    match changed {
+        Ok(link) => counted(&app, &caller, link).await,
+        Err(error) => Err(complete(&app, workspace, error, named_there).await.into()),
+    }
+}
+
+/// An error with all fields that are wrong: with those, too, that only the database knows, which a call that is refused
+/// for others has not come to.
+async fn complete(
+    app: &App,
+    workspace: i64,
+    error: ApiError,
+    (url, alias): (Option<Destination>, Option<Slug>),
+) -> ApiError {
+    let mut wrong = match Wrong::of(error) {
+        Ok(wrong) => wrong,
+        Err(other) => return other,
+    };
+    let looked = async {
+        if let Some(url) = url.filter(|_| !wrong.names("original_url")) {
+            let checks = Checks::of(app, url.host().into_iter().collect()).await?;
+            wrong.or_note(checks.check(app, "original_url", &url));
+        }
+        if let Some(slug) = alias.filter(|_| !wrong.names("alias")) {
+            let place = (app.default_domain.id, &slug);
+            let is_free = entries::slug_is_free(&app.store, place.0, place.1).await?;
+            if !is_free
+                || quarantine::free_at(&app.store, place, workspace)
+                    .await?
+                    .is_some()
+            {
+                let taken = crate::links::taken(app, workspace, (place.0, slug)).await?;
+                if let ApiError::Field(error) = named(taken) {
+                    wrong.note(&error.field, error.problem);
+                }
+            }
+        }
+        wrong.end()
+    };
+    looked
+        .await
+        .err()
+        .unwrap_or_else(|| ApiError::Internal(anyhow::anyhow!("a call was refused for no field")))
 }
 
 /// Deletes a link: visitors get 404 from now on.
@@ -296,28 +357,37 @@ fn shown(app: &App, caller: &Caller, link: Row, counts: &HashMap<u64, Totals>) -
 }
 
 /// What both bodies have in common.
-fn edit(fields: Fields<'_>, now_ms: i64) -> Result<Edit, FieldError> {
+fn edit(fields: Fields<'_>, wrong: &mut Wrong, now_ms: i64) -> Edit {
+    let title = fields.filled("title").and_then(|title| match title {
+        Some(title) => field::text("title", title, MAX_TITLE).map(Some),
+        None => Ok(None),
+    });
+    Edit {
+        destination: wrong.or_note(url_of(fields).map(Some)),
+        title: wrong.or_note(title),
+        expires_at: wrong.or_note(expiry_of(fields, now_ms)).map(Some),
+        ..Edit::default()
+    }
+}
+
+fn url_of(fields: Fields<'_>) -> Result<Destination, FieldError> {
     let url = fields.required("original_url")?;
     if url.chars().nth(MAX_URL).is_some() {
         let problem = format!("must be at most {MAX_URL} characters long");
         return Err(FieldError::new("original_url", problem));
     }
-    let expires_at = match fields.filled("expires_at")? {
-        None => None,
-        Some(text) => {
-            let at = When::parse("expires_at", text)?.end_ms();
-            if at <= now_ms {
-                return Err(FieldError::new("expires_at", "must be in the future"));
-            }
-            Some(Some(at))
-        }
+    Destination::parse("original_url", url)
+}
+
+fn expiry_of(fields: Fields<'_>, now_ms: i64) -> Result<Option<i64>, FieldError> {
+    let Some(text) = fields.filled("expires_at")? else {
+        return Ok(None);
     };
-    Ok(Edit {
-        destination: Some(Destination::parse("original_url", url)?),
-        title: fields.filled("title")?.map(str::to_owned),
-        expires_at,
-        ..Edit::default()
-    })
+    let at = When::parse("expires_at", text)?.end_ms();
+    if at <= now_ms {
+        return Err(FieldError::new("expires_at", "must be in the future"));
+    }
+    Ok(Some(at))
 }
 
 fn alias_of(fields: Fields<'_>) -> Result<Option<Slug>, FieldError> {

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::body::Payload;
 use super::links::with_counts;
 use super::paginator::{Asked, PER_PAGE, Paginator};
+use super::wrong::Wrong;
 use super::{Done, named, time};
 use crate::api::counts::totals;
 use crate::api::fields::Fields;
@@ -154,12 +155,17 @@ pub(super) async fn add(
 ) -> Result<(StatusCode, Json<Qr>), Failure> {
     let workspace = caller.workspace();
     let fields = payload.fields();
-    let mut new = new(fields)?;
-    if let Some(id) = fields.number("link_id", (1, i64::MAX))? {
-        let link = links::get(&app.store, workspace, id).await?;
-        let missing = || ApiError::field("link_id", format!("{id} is no link of yours"));
-        new.link = Some(link.ok_or_else(missing)?);
+    let mut wrong = Wrong::default();
+    let new = new(fields, &mut wrong);
+    let mut link = None;
+    if let Some(id) = wrong.or_note(fields.number("link_id", (1, i64::MAX))) {
+        link = links::get(&app.store, workspace, id).await?;
+        if link.is_none() {
+            wrong.note("link_id", format!("{id} is no link of yours"));
+        }
     }
+    wrong.end()?;
+    let new = New { link, ..new };
     let code = crate::qr::add(&app, workspace, new).await.map_err(named)?;
     let code = shown(&app, &caller, code, &HashMap::new()).await?;
     Ok((StatusCode::CREATED, Json(code)))
@@ -229,41 +235,60 @@ fn type_of(kind: Kind) -> &'static str {
     }
 }
 
-fn new(fields: Fields<'_>) -> Result<New, FieldError> {
-    let name = fields.required("name")?;
-    if name.chars().nth(MAX_NAME).is_some() {
-        let problem = format!("must be at most {MAX_NAME} characters long");
-        return Err(FieldError::new("name", problem));
-    }
-    let word = fields.required("type")?;
-    let kind = TYPES.iter().find(|(name, _)| *name == word);
-    let kind = kind.map(|(_, kind)| *kind).ok_or_else(|| {
-        let names = TYPES.map(|(name, _)| name).join(", ");
-        FieldError::new("type", format!("must be one of {names}"))
-    })?;
-    let given = fields.required("content")?;
-    let correction = fields.required("error_correction")?;
-    let number = |name: &str, limits| {
-        let number = fields.number(name, limits)?;
-        Ok::<_, FieldError>(number.and_then(|n| u32::try_from(n).ok()))
+/// The code that the fields describe; where any is wrong, some code.
+fn new(fields: Fields<'_>, wrong: &mut Wrong) -> New {
+    let mut number = |name: &str, limits| {
+        let number = wrong.or_note(fields.number(name, limits));
+        number.and_then(|n| u32::try_from(n).ok())
     };
-    Ok(New {
-        kind,
+    let (size, margin) = (number("size", SIZES), number("margin", (0, 10)));
+    let name = wrong.or_note(name_of(fields));
+    let kind = wrong.or_note(kind_of(fields).map(Some));
+    let given = wrong.or_note(fields.required("content"));
+    // Only a kind says what its content may be.
+    let content = kind.filter(|_| !given.is_empty()).and_then(|kind| {
+        let content = content_of(kind, given);
+        wrong.or_note(content.map(Some))
+    });
+    let correction = fields.required("error_correction").and_then(|word| {
+        let correction = Correction::parse("error_correction", word)?;
+        Ok(Some(correction))
+    });
+    New {
+        kind: kind.unwrap_or(Kind::Text),
         field: "content",
-        content: content_of(kind, given)?,
-        name: name.to_owned(),
+        content: content.unwrap_or_else(|| Content::Fixed(String::new())),
+        name,
         look: Look {
-            size: Some(number("size", SIZES)?.unwrap_or(SIZE as u32)),
-            margin: number("margin", (0, 10))?,
-            foreground: color(fields, "foreground_color")?,
-            background: color(fields, "background_color")?,
-            correction: Some(Correction::parse("error_correction", correction)?),
+            size: Some(size.unwrap_or(SIZE as u32)),
+            margin,
+            foreground: wrong.or_note(color(fields, "foreground_color")),
+            background: wrong.or_note(color(fields, "background_color")),
+            correction: wrong.or_note(correction),
             format: Some(Format::Svg),
             logo: None,
         },
         given: given.to_owned(),
         link: None,
         downloads: FORMATS,
+    }
+}
+
+fn name_of(fields: Fields<'_>) -> Result<String, FieldError> {
+    let name = fields.required("name")?;
+    if name.chars().nth(MAX_NAME).is_some() {
+        let problem = format!("must be at most {MAX_NAME} characters long");
+        return Err(FieldError::new("name", problem));
+    }
+    Ok(name.to_owned())
+}
+
+fn kind_of(fields: Fields<'_>) -> Result<Kind, FieldError> {
+    let word = fields.required("type")?;
+    let kind = TYPES.iter().find(|(name, _)| *name == word);
+    kind.map(|(_, kind)| *kind).ok_or_else(|| {
+        let names = TYPES.map(|(name, _)| name).join(", ");
+        FieldError::new("type", format!("must be one of {names}"))
     })
 }
 

@@ -7,12 +7,11 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use serde::Serialize;
-use tokio::sync::SemaphorePermit;
 use utoipa::ToSchema;
 
 use super::links::{UNAVAILABLE, totals};
-use super::reply::{Failure, MessageReply, Paging, Reply};
-use crate::api::request::{Id, Query, awaits_a_word};
+use super::reply::{MessageReply, Paging, Reply};
+use crate::api::request::{Id, Query};
 use crate::app::App;
 use crate::domain::date;
 use crate::domain::file::FileName;
@@ -174,37 +173,19 @@ pub(super) async fn upload_raw(
     query: Query,
     request: Request,
 ) -> Reply<RawReply> {
+    caller.need(Scope::Write)?;
     let workspace = caller.workspace();
-    let begun = async {
-        caller.need(Scope::Write)?;
-        let Ok(Path(text)) = path else {
-            return Err(ApiError::field("filename", "must be percent-encoded UTF-8").into());
-        };
-        let file_name = FileName::parse("filename", &text)?;
-        let wish = request::wish(|name| query.raw(name).map(str::to_owned))?;
-        files::check(&app, workspace, &wish).await?;
-        let room = files::room(&app, workspace, 0).await?;
-        Ok::<_, Failure>((file_name, wish, room))
+    let Ok(Path(text)) = path else {
+        return Err(ApiError::field("filename", "must be percent-encoded UTF-8").into());
     };
-    let (file_name, wish, room) = match begun.await {
-        Ok(begun) => begun,
-        Err(failure) => return Err(refused(request, failure)),
-    };
-    let _turn = match turn(&app, room.fits_raw(request.body())).await {
-        Ok(turn) => turn,
-        Err(error) => return Err(refused(request, error.into())),
-    };
-    let awaits = awaits_a_word(&request);
+    let file_name = FileName::parse("filename", &text)?;
+    let wish = request::wish(|name| query.raw(name).map(str::to_owned))?;
+    files::check(&app, workspace, &wish).await?;
+    let room = files::room(&app, workspace, 0).await?;
+    room.fits_raw(request.body())?;
+    let _turn = files::turn(&app).await?;
     let mut body = room.raw(request.into_body());
-    let object = match files::receive(&app, Source::Raw(&mut body), &room).await {
-        Ok(object) => object,
-        Err(error) => {
-            if !awaits {
-                files::linger(body.into_body());
-            }
-            return Err(error.into());
-        }
-    };
+    let object = files::receive(&app, Source::Raw(&mut body), &room).await?;
     let file = files::add(&app, workspace, (&wish, &file_name, object)).await?;
     Ok(Json(RawReply {
         error: 0,
@@ -222,17 +203,10 @@ pub(super) async fn upload(
     caller: Caller,
     request: Request,
 ) -> Reply<FileReply> {
+    caller.need(Scope::Write)?;
     let workspace = caller.workspace();
-    let begun = async {
-        caller.need(Scope::Write)?;
-        Ok::<_, Failure>(files::room(&app, workspace, 0).await?)
-    };
-    let room = match begun.await {
-        Ok(room) => room,
-        Err(failure) => return Err(refused(request, failure)),
-    };
-    let received = received(&app, request, &room).await?;
-    let Received { fields, file } = received;
+    let room = files::room(&app, workspace, 0).await?;
+    let Received { fields, file } = received(&app, request, &room).await?;
     let Some((file_name, object)) = file else {
         return Err(ApiError::field("file", "is required, as a part with a file name").into());
     };
@@ -257,17 +231,10 @@ pub(super) async fn replace(
     id: Id,
     request: Request,
 ) -> Reply<FileReply> {
+    caller.need(Scope::Write)?;
     let workspace = caller.workspace();
-    let begun = async {
-        caller.need(Scope::Write)?;
-        let old = files::get(&app, workspace, id.of(WHAT)?).await?;
-        let room = files::room(&app, workspace, old.size).await?;
-        Ok::<_, Failure>((old.id, room))
-    };
-    let (id, room) = match begun.await {
-        Ok(begun) => begun,
-        Err(failure) => return Err(refused(request, failure)),
-    };
+    let old = files::get(&app, workspace, id.of(WHAT)?).await?;
+    let room = files::room(&app, workspace, old.size).await?;
     let Received { fields, file } = received(&app, request, &room).await?;
     let fixed = ["custom", "domain"];
     let wish = match fixed.iter().find(|name| fields.contains_key(**name)) {
@@ -286,7 +253,7 @@ pub(super) async fn replace(
             return Err(error.into());
         }
     };
-    let file = files::update(&app, (workspace, id), &wish, file).await?;
+    let file = files::update(&app, (workspace, old.id), &wish, file).await?;
     Ok(FileReply::new(&file))
 }
 
@@ -303,34 +270,11 @@ pub(super) async fn delete(
 }
 
 /// Reads a form; its file is stored.
-async fn received(app: &App, request: Request, room: &Room) -> Result<Received, Failure> {
-    let Some(boundary) = Form::boundary(request.headers()) else {
-        let error = ApiError::field("body", "must be multipart/form-data with a part 'file'");
-        return Err(refused(request, error.into()));
-    };
-    let _turn = match turn(app, room.fits_form(request.body())).await {
-        Ok(turn) => turn,
-        Err(error) => return Err(refused(request, error.into())),
-    };
-    let awaits = awaits_a_word(&request);
+async fn received(app: &App, request: Request, room: &Room) -> Result<Received, ApiError> {
+    let boundary = Form::boundary(request.headers())
+        .ok_or_else(|| ApiError::field("body", "must be multipart/form-data with a part 'file'"))?;
+    room.fits_form(request.body())?;
+    let _turn = files::turn(app).await?;
     let mut form = room.form(request.into_body(), &boundary);
-    let received = request::receive(app, &mut form, room).await;
-    if received.is_err() && !awaits {
-        files::linger(form.into_body());
-    }
-    Ok(received?)
-}
-
-/// A turn at uploading for a body that fits.
-async fn turn(app: &App, fits: Result<(), ApiError>) -> Result<SemaphorePermit<'_>, ApiError> {
-    fits?;
-    files::turn(app).await
-}
-
-/// A call that is refused before its body is read.
-fn refused(request: Request, failure: Failure) -> Failure {
-    if !awaits_a_word(&request) {
-        files::linger(request.into_body());
-    }
-    failure
+    request::receive(app, &mut form, room).await
 }

@@ -41,6 +41,7 @@ impl ApiError {
     fn codes(&self) -> (StatusCode, u16) {
         match self {
             Self::Field(_)
+            | Self::Fields(_)
             | Self::AliasTaken(_)
             | Self::AliasRests { .. }
             | Self::NotFound { .. }

@@ -44,9 +44,19 @@ struct WrongField {
     detail: String,
 }
 
+impl WrongField {
+    fn new(field: &str, detail: &str) -> Self {
+        Self {
+            pointer: pointer(field),
+            detail: detail.to_owned(),
+        }
+    }
+}
+
 /// Something of that name is there already. Only this dialect tells it from other wrong fields.
 pub(super) fn conflict(field: &str, detail: String) -> Response {
-    answer(StatusCode::CONFLICT, detail, Some(field))
+    let wrong = WrongField::new(field, &detail);
+    answer(StatusCode::CONFLICT, detail, vec![wrong])
 }
 
 /// An error in this dialect's form.
@@ -57,22 +67,28 @@ pub(super) fn render(error: &ApiError) -> Response {
         }
         _ => error.public_message(),
     };
-    answer(error.status(), detail, field(error))
+    let wrong = match error {
+        ApiError::Field(error) => vec![WrongField::new(&error.field, &detail)],
+        ApiError::Fields(errors) => {
+            let each = errors.all().iter();
+            each.map(|error| WrongField::new(&error.field, &error.to_string()))
+                .collect()
+        }
+        ApiError::AliasTaken(_) | ApiError::AliasRests { .. } => {
+            vec![WrongField::new("code", &detail)]
+        }
+        _ => Vec::new(),
+    };
+    answer(error.status(), detail, wrong)
 }
 
-fn answer(status: StatusCode, detail: String, field: Option<&str>) -> Response {
+fn answer(status: StatusCode, detail: String, errors: Vec<WrongField>) -> Response {
     let problem = Problem {
         kind: "about:blank",
         title: title(status),
         status: status.as_u16(),
-        errors: field
-            .map(|name| WrongField {
-                pointer: pointer(name),
-                detail: detail.clone(),
-            })
-            .into_iter()
-            .collect(),
         detail,
+        errors,
     };
     let mut response = (status, Json(problem)).into_response();
     response
@@ -87,15 +103,6 @@ fn title(status: StatusCode) -> &'static str {
         StatusCode::UNPROCESSABLE_ENTITY => "Unprocessable Content",
         StatusCode::PAYLOAD_TOO_LARGE => "Content Too Large",
         other => other.canonical_reason().unwrap_or("Error"),
-    }
-}
-
-/// The field that is wrong.
-fn field(error: &ApiError) -> Option<&str> {
-    match error {
-        ApiError::Field(error) => Some(&error.field),
-        ApiError::AliasTaken(_) | ApiError::AliasRests { .. } => Some("code"),
-        _ => None,
     }
 }
 

@@ -50,6 +50,17 @@ pub(super) async fn find(
     })
 }
 
+/// Whether [`find`] would find none and ask for none.
+pub(super) fn needs_no_page(content: &Content) -> bool {
+    let extras = &content.extras;
+    let texts = [
+        &extras.expired_title,
+        &extras.expired_text,
+        &extras.max_clicks_text,
+    ];
+    extras.page_spec().is_plain() && texts.iter().all(|text| text.is_empty())
+}
+
 /// The page of a text, found by what is on it.
 async fn note(
     write: &mut Write,

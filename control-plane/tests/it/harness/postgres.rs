@@ -17,7 +17,8 @@ set -e
 bin=$1; dir=$2; shift 2
 "$@" "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C -N >"$dir/initdb.log" 2>&1
 "$@" "$bin/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c fsync=off -c full_page_writes=off \
-  -c synchronous_commit=off -c max_connections=400 -c shared_buffers=32MB >"$dir/server.log" 2>&1 &
+  -c synchronous_commit=off -c wal_level=minimal -c max_wal_senders=0 -c autovacuum=off \
+  -c max_connections=400 -c shared_buffers=32MB >"$dir/server.log" 2>&1 &
 server=$!
 cat >/dev/null || true
 kill -INT "$server" || true
@@ -25,19 +26,23 @@ wait "$server" || true
 rm -rf "$dir"
 "#;
 
+/// Name of the database that those of tests are copies of.
+const TABLES: &str = "tables";
+
 struct Cluster {
     dir: PathBuf,
     // Its standard input stays open for as long as this process lives. It outlives us by a moment, so nobody waits for it.
     _keeper: Child,
 }
 
-/// URL of a new, empty database.
+/// URL of a new database with all tables and nothing in them.
 pub(crate) async fn fresh_database() -> String {
     static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
     let cluster = CLUSTER.get_or_init(start).await;
     let name = format!("test_{}", super::unique());
     let mut admin = connect(&cluster.dir).await.expect("the cluster is up");
-    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+    let copied = format!("CREATE DATABASE {name} TEMPLATE {TABLES}");
+    sqlx::query(sqlx::AssertSqlSafe(copied))
         .execute(&mut admin)
         .await
         .expect("a new database");
@@ -92,7 +97,7 @@ async fn start() -> Cluster {
     loop {
         match connect(&dir).await {
             Ok(connection) => {
-                connection.close().await.expect("a clean end");
+                make_tables(connection, &dir).await;
                 return Cluster {
                     dir,
                     _keeper: keeper,
@@ -110,6 +115,16 @@ async fn start() -> Cluster {
             }
         }
     }
+}
+
+async fn make_tables(mut admin: sqlx::PgConnection, dir: &Path) {
+    let create = format!("CREATE DATABASE {TABLES}");
+    sqlx::query(sqlx::AssertSqlSafe(create))
+        .execute(&mut admin)
+        .await
+        .expect("a new database");
+    admin.close().await.expect("a clean end");
+    super::tables::made(&url(dir, TABLES)).await;
 }
 
 /// Folder of PostgreSQL's programs: Debian keeps them out of PATH.
