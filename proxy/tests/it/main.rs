@@ -12,6 +12,7 @@ mod feed_server;
 mod files;
 mod harness;
 mod http;
+mod http2;
 mod limits;
 mod proxy_protocol;
 mod readers;
