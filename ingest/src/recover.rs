@@ -42,36 +42,49 @@ const MAX_ATTEMPTS: u32 = 3;
 /// Streams asked about in one question: each adds a condition to it.
 const STREAMS_A_QUESTION: usize = 100;
 
+/// How long it may take until it is said what is waited for, and until it counts as an error: longer than any statement of
+/// ours is waited for.
+const QUIESCE_SAID_AFTER: Duration = Duration::from_secs(5);
+const QUIESCE_DEADLINE: Duration = Duration::from_secs(330);
+
+/// SQL: whether a statement inserts into tables of ours: named in full, or without a database in ours.
+const INTO_OURS: &str = r#"(match(query, '(?is)^\\s*INSERT\\s+INTO\\s+(TABLE\\s+)?[`"]?signpost[`"]?\\s*\\.') OR
+    current_database = 'signpost' AND match(query, '(?is)^\\s*INSERT\\s+INTO\\s+(TABLE\\s+)?[`"]?\\w+[`"]?(\\s|\\(|$)'))"#;
+
 #[derive(Row, Deserialize)]
-struct Count {
-    n: u64,
+struct Running {
+    text: String,
 }
 
 /// Waits until no insert into our tables is running that began before this call. One may outlive the process that sent
-/// it; other workers' go on.
+/// it; other workers' go on. One that only reads our tables, for hours perhaps, is nobody's concern.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError`]; one runs for longer than any of ours may.
 pub(crate) async fn quiesce(store: &Store) -> Result<(), StoreError> {
     let began = Instant::now();
     let mut said = false;
     loop {
         let sql = format!(
-            "SELECT count() AS n FROM system.processes WHERE query_kind IN ('Insert', 'AsyncInsertFlush') \
-             AND (current_database = '{DATABASE}' OR position(query, '{DATABASE}.') > 0) AND elapsed >= {:.3}",
+            "SELECT left(query, 200) AS text FROM system.processes \
+             WHERE query_kind IN ('Insert', 'AsyncInsertFlush') AND {INTO_OURS} AND elapsed >= {:.3} LIMIT 1",
             began.elapsed().as_secs_f64()
         );
-        if store
-            .rows::<Count>(&sql)
-            .await?
-            .first()
-            .is_none_or(|c| c.n == 0)
-        {
+        let Some(running) = store.rows::<Running>(&sql).await?.pop() else {
             return Ok(());
-        }
-        if !said {
-            tracing::info!("waiting for an insert of an earlier process to end");
+        };
+        if !said && began.elapsed() >= QUIESCE_SAID_AFTER {
+            tracing::warn!(
+                query = running.text,
+                "waiting for an insert of an earlier process to end"
+            );
             said = true;
+        }
+        if began.elapsed() >= QUIESCE_DEADLINE {
+            return Err(StoreError::Refused(format!(
+                "an insert of an earlier process does not end: {}",
+                running.text
+            )));
         }
         tokio::time::sleep(QUIESCE_PAUSE).await;
     }
@@ -138,6 +151,36 @@ pub(crate) async fn marks_of(
         .iter()
         .map(|row| (row.stream(), row.position))
         .collect())
+}
+
+/// Reads how far these streams are stored; of those with nothing stored there is no word.
+///
+/// # Errors
+/// [`StoreError`].
+pub(crate) async fn stored_of(
+    store: &Store,
+    streams: &[Stream],
+) -> Result<Vec<(Stream, u64)>, StoreError> {
+    let mut stored = Vec::new();
+    for some in streams.chunks(STREAMS_A_QUESTION) {
+        let condition =
+            |stream: &Stream| format!("epoch = {} AND worker = {}", stream.epoch, stream.worker);
+        let condition = some.iter().map(condition).collect::<Vec<_>>().join(" OR ");
+        let clicks = format!(
+            "SELECT epoch, worker, max(position) + 1 AS position FROM {DATABASE}.{} WHERE {condition} \
+             GROUP BY epoch, worker",
+            tables::CLICKS
+        );
+        let summed_up = format!(
+            "SELECT epoch, worker, position FROM ({}) WHERE {condition}",
+            RollUp::Streams.receipts_sql()
+        );
+        for sql in [clicks, summed_up] {
+            let rows = store.rows::<StreamPosition>(&sql).await?;
+            stored.extend(rows.iter().map(|row| (row.stream(), row.position)));
+        }
+    }
+    Ok(stored)
 }
 
 /// The click of a partition with the highest offset that is stored.
@@ -307,8 +350,9 @@ pub(crate) async fn settle_range<L: Ledger>(
         if missing.is_empty() {
             return Ok(inserted);
         }
-        let whole = missing.len() as u64 == planned;
-        if attempt > 0 || !whole {
+        // First under the token of the intent, also when less is missing than was planned: whoever noted it may still insert
+        // under it, and only one of us must.
+        if attempt > 0 {
             // The table does not have what its deduplication may say it has: the old token is worth nothing.
             tracing::warn!(
                 clicks = missing.len(),

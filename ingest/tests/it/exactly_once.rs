@@ -42,9 +42,7 @@ async fn a_log_is_stored_exactly_once_with_its_roll_ups_also_across_restarts() {
 async fn statements_of_an_earlier_process_that_arrive_late_change_nothing() {
     let mut world = World::new().await;
     let wire = Wire::to(world.addr).await;
-    let password = std::fs::read_to_string(world.path().join("clickhouse.password")).unwrap();
-    let url = format!("http://signpost:{}@{}", password.trim(), wire.addr);
-    world.settings.push(("SIGNPOST_CLICKHOUSE_URL", url));
+    world.reached_by(wire.addr);
     world.log.clicks(7, 2_000);
     world.ingest_all().await;
     world.log.clicks(7, 2_000);
@@ -71,6 +69,8 @@ async fn one_statement_makes_one_part_also_of_many_rows() {
         world.log.ids.push((7, 0, click.position));
         world.log.write(&click);
     }
+    world.ingest_all().await;
+    // Its end may have come before the last statement's.
     world.ingest_all().await;
     for table in [
         "clicks",

@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 use crate::counting::{closed, recorder};
 use crate::extended::{blob_page, cookie_keys, locked, page, put as put_plan, share};
 use crate::feed_server::FeedServer;
-use crate::files::{file, uploads, with_file};
+use crate::files::{file, uploads};
 use crate::harness::{DEADLINE, eventually};
 use crate::tls::{Tls, client, request, run};
 
