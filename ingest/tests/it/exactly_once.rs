@@ -54,6 +54,33 @@ async fn statements_of_an_earlier_process_that_arrive_late_change_nothing() {
     world.is_exact().await;
 }
 
+/// Ingest notes what it is about to insert and dies; its statement is still on its way when the next process has made the
+/// same insert.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_insert_of_a_dead_process_that_arrives_late_is_the_one_its_successor_made() {
+    let mut world = World::new().await;
+    let wire = Wire::to(world.addr).await;
+    world.reached_by(wire.addr);
+    let ingest: Role = world.spawn("ingest", &[]);
+    world.log.clicks(7, 100);
+    world.settled().await;
+    world.rolled_up().await;
+    wire.hold();
+    world.log.clicks(7, 200);
+    eventually("a whole statement under way", async || {
+        wire.holds_a_statement().then_some(())
+    })
+    .await;
+    ingest.kill();
+    world.settings.pop();
+    // The successor finds the intent, and more behind it.
+    world.log.clicks(7, 50);
+    world.ingest_all().await;
+    world.is_exact().await;
+    wire.replay().await;
+    world.is_exact().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_statement_makes_one_part_also_of_many_rows() {
     let mut world = World::new().await;

@@ -205,14 +205,7 @@ async fn an_insert_of_a_dead_worker_that_arrives_late_is_the_one_its_successor_m
     world.ship(&topic, 0, (7, 0), 100);
     world.caught_up(&topic, 1).await;
     // Nothing of it is under way any more.
-    eventually("all rolled up", async || {
-        let receipts = "SELECT countIf(n = 0) FROM (SELECT count() AS n FROM signpost.clicks_15m WHERE link = 0 \
-                        UNION ALL SELECT count() FROM signpost.clicks_by_period WHERE link = 0 \
-                        UNION ALL SELECT count() FROM signpost.visitors_by_month WHERE link = 0 \
-                        UNION ALL SELECT count() FROM signpost.stream_days)";
-        (world.number(receipts).await == 0).then_some(())
-    })
-    .await;
+    world.rolled_up().await;
     wire.hold();
     world.ship(&topic, 0, (7, 0), 200);
     eventually("a whole statement under way", async || {
