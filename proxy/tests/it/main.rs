@@ -5,6 +5,7 @@ mod broker;
 mod clicks;
 mod connections;
 mod counting;
+mod crashes;
 mod direct;
 mod extended;
 mod feed;
