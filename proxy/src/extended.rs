@@ -121,8 +121,6 @@ pub fn decide<'a>(asked: &Asked<'a>, entry: Entry<'a>, granted: &mut Granted) ->
     };
     if visits[0].is_none() {
         granted.give_back(asked.gates);
-    } else {
-        granted.spent.clear();
     }
     let download = reply.sends.then(|| granted.file.take()).flatten();
     Decided::Answer(Box::new(Answered {

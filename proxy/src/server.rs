@@ -149,7 +149,7 @@ impl Server {
             limits: parts.limits,
             connections,
             addresses: Addresses::new(parts.limits.per_address(connections)),
-            handshakes: Handshakes::default(),
+            handshakes: Handshakes::new(parts.limits.handshakes),
             unsent: Unsent::default(),
             trusted: parts.trusted,
             proxy_protocol: parts.proxy_protocol,

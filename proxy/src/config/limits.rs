@@ -58,6 +58,9 @@ pub struct Limits {
     /// Connections of one address, of a /64 with IPv6 (`SIGNPOST_PROXY_MAX_CONNECTIONS_PER_ADDRESS`); more are closed at once.
     /// `None`: a quarter of all. Trusted proxies have no limit of their own.
     pub per_address: Option<usize>,
+    /// TLS handshakes a second of one address, of a /64 with IPv6 (`SIGNPOST_PROXY_MAX_HANDSHAKES_PER_SECOND`), and four times as many
+    /// in a row; connections with more are closed at once. Trusted proxies have no limit.
+    pub handshakes: u32,
     /// How long connections may take to finish at the end (`SIGNPOST_PROXY_DRAIN_SECONDS`).
     pub drain: Duration,
 }
@@ -75,6 +78,7 @@ impl Default for Limits {
             idle: Duration::from_secs(60),
             connections: None,
             per_address: None,
+            handshakes: 50,
             drain: Duration::from_secs(10),
         }
     }
@@ -118,6 +122,7 @@ impl Limits {
         let per_address = some("SIGNPOST_PROXY_MAX_CONNECTIONS_PER_ADDRESS", 10_000_000);
         let headers = some("SIGNPOST_PROXY_MAX_HEADERS", MAX_HEADERS);
         let pipelined = some("SIGNPOST_PROXY_MAX_PIPELINED", 100_000);
+        let handshakes = some("SIGNPOST_PROXY_MAX_HANDSHAKES_PER_SECOND", 1_000_000);
         Self {
             header_bytes: header_bytes as usize,
             headers: headers.unwrap_or(default.headers),
@@ -129,6 +134,7 @@ impl Limits {
             idle,
             connections,
             per_address,
+            handshakes: handshakes.map_or(default.handshakes, |some| some as u32),
             drain,
         }
     }

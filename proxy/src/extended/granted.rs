@@ -45,6 +45,11 @@ impl Granted {
             .is_some_and(|opened| opened.wanted == *wanted)
     }
 
+    /// The visit is recorded: what was spent for it is spent.
+    pub(crate) fn used(&mut self) {
+        self.spent.clear();
+    }
+
     /// The visit is not let through after all.
     pub(crate) fn give_back(&mut self, gates: &Gates) {
         for link in self.spent.drain(..) {

@@ -60,21 +60,31 @@ impl Drop for Seat {
     }
 }
 
-/// Handshakes of TLS that one address may begin in a row, and after how long it may begin one more: a full one costs a serving
-/// thread up to 5 ms (RSA of 4096 bits), a hundred redirects. An office that comes to work does not reach it.
-const HANDSHAKES: u32 = 200;
-const ONE_MORE_AFTER: Duration = Duration::from_millis(20);
+/// Seconds' worth of handshakes that one address may begin in a row: an office that comes to work.
+const IN_A_ROW: u32 = 4;
 
 /// Addresses remembered; with more those that may begin all of theirs are forgotten.
 const MAX_REMEMBERED: usize = 50_000;
 
-/// Who has begun how many handshakes: for each the instant at which it has all of them again.
-#[derive(Debug, Default)]
+/// Who has begun how many handshakes of TLS: for each the instant at which it has all of them again. A full one costs a serving
+/// thread up to 5 ms (RSA of 4096 bits), a hundred redirects.
+#[derive(Debug)]
 pub(super) struct Handshakes {
+    one_more_after: Duration,
+    whole_in: Duration,
     whole_at: DashMap<IpAddr, Instant, foldhash::fast::RandomState>,
 }
 
 impl Handshakes {
+    /// So many a second of one address.
+    pub(super) fn new(a_second: u32) -> Self {
+        Self {
+            one_more_after: Duration::from_secs(1) / a_second.max(1),
+            whole_in: Duration::from_secs(IN_A_ROW.into()),
+            whole_at: DashMap::default(),
+        }
+    }
+
     /// Whether this address may begin one.
     pub(super) fn may_begin(&self, ip: IpAddr, now: Instant) -> bool {
         if self.whole_at.len() >= MAX_REMEMBERED {
@@ -84,8 +94,8 @@ impl Handshakes {
             }
         }
         let mut whole_at = self.whole_at.entry(network(ip)).or_insert(now);
-        let next = (*whole_at).max(now) + ONE_MORE_AFTER;
-        if next > now + ONE_MORE_AFTER * HANDSHAKES {
+        let next = (*whole_at).max(now) + self.one_more_after;
+        if next > now + self.whole_in {
             return false;
         }
         *whole_at = next;
@@ -100,15 +110,15 @@ mod tests {
 
     #[test]
     fn handshakes_of_one_address_are_as_many_as_time_allows() {
-        let handshakes = Handshakes::default();
+        let handshakes = Handshakes::new(50);
         let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().expect("address"));
         let now = Instant::now();
-        for _ in 0..HANDSHAKES {
+        for _ in 0..50 * IN_A_ROW {
             assert!(handshakes.may_begin(one, now));
         }
         assert!(!handshakes.may_begin(one, now));
         assert!(handshakes.may_begin(other, now));
-        let later = now + ONE_MORE_AFTER;
+        let later = now + Duration::from_millis(20);
         assert!(handshakes.may_begin(one, later) && !handshakes.may_begin(one, later));
     }
 

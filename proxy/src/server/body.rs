@@ -5,7 +5,8 @@
 //! (`watched`): a client that opens no window would hold its answers for ever, and its socket would never be full.
 //!
 //! A page with holes is a copy of its own for each visitor, up to 2 MiB. So the bytes of large bodies under way are counted, of a
-//! connection and of all; beyond a bound visitors are asked to come back before anything is decided.
+//! connection and of all; beyond a bound whoever asks for one more is asked to come back, and it counts for nothing. Redirects
+//! and small pages have no bound: nobody can use it up for them.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -38,10 +39,19 @@ const OF_ALL: usize = 256 << 20;
 pub(super) struct Unsent(AtomicUsize);
 
 impl Unsent {
-    /// Whether no further answer may be begun, on this connection.
+    /// Whether no further large answer may be begun, on this connection.
     pub(super) fn is_full(&self, activity: &Activity) -> bool {
         activity.unsent() >= OF_ONE || self.0.load(Ordering::Relaxed) >= OF_ALL
     }
+}
+
+/// Whether a body is counted.
+pub(super) fn is_large(body: &Full<Bytes>) -> bool {
+    length(body) > PIECE
+}
+
+fn length(body: &Full<Bytes>) -> usize {
+    usize::try_from(body.size_hint().exact().unwrap_or_default()).unwrap_or(usize::MAX)
 }
 
 /// What a large body takes of the bounds, given back when dropped.
@@ -84,8 +94,7 @@ pub(super) struct Sliced {
 
 impl Sliced {
     pub(super) fn new(whole: Full<Bytes>, shared: &Arc<Shared>, activity: &Rc<Activity>) -> Self {
-        let bytes = whole.size_hint().exact().unwrap_or_default() as usize;
-        let share = (bytes > PIECE).then(|| Share::of(bytes, shared, activity));
+        let share = is_large(&whole).then(|| Share::of(length(&whole), shared, activity));
         Self {
             whole,
             rest: Bytes::new(),

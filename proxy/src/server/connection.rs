@@ -23,7 +23,7 @@ use super::linger::{LINGER, Lingering};
 use super::preface::{Opening, Preface, visitor};
 use super::proxy_protocol::Said;
 use super::strict::Bounds;
-use super::visitor::{Here, Many, Visitor};
+use super::visitor::{Here, Many, Visitor, broke_the_rules};
 use super::watched::{Activity, Watched};
 use super::worker::Worker;
 use crate::metrics::Closed;
@@ -41,6 +41,8 @@ pub(super) struct Connection {
     peer: IpAddr,
     /// The balancer in front says that the visitor came to it over TLS.
     secure: bool,
+    /// Its balancer names no visitor.
+    unnamed: bool,
     /// Speaks TLS.
     tls: bool,
     /// Its place among those of its address.
@@ -100,6 +102,7 @@ impl Connection {
             stage: Stage::Done,
             peer,
             secure: false,
+            unnamed: false,
             tls: of.tls,
             seat: of.seat,
             timer: Box::pin(sleep_until(activity.look_again(now, &shared.limits))),
@@ -136,16 +139,27 @@ impl Connection {
                 Stage::Handshake(Box::new(tls.accept(stream)), false)
             }
             _ => {
-                let socket = Watched::new(Transport::Plain(stream), Rc::clone(&self.activity));
-                Stage::Direct(Direct::new(socket, self.peer))
+                self.begin_http(Transport::Plain(stream));
+                return;
             }
         };
+    }
+
+    /// Requests are next.
+    fn begin_http(&mut self, transport: Transport) {
+        let socket = Watched::new(transport, Rc::clone(&self.activity));
+        self.stage = Stage::Direct(Direct::new(socket, self.peer));
+        if self.unnamed {
+            // The direct path believes whoever is trusted.
+            self.switch_to_http();
+        }
     }
 
     /// Believes what the balancer says of its visitor; false: there are too many of that address.
     fn believe(&mut self, said: Option<Said>) -> bool {
         let peer = self.peer;
         (self.peer, self.secure) = visitor(said, peer);
+        self.unnamed = said.is_some_and(|said| said.visitor.is_none());
         if self.peer == peer {
             return true;
         }
@@ -163,6 +177,7 @@ impl Connection {
             activity: Rc::clone(&self.activity),
             peer: self.peer,
             secure: self.secure || self.tls,
+            unnamed: self.unnamed,
         }
     }
 
@@ -206,7 +221,7 @@ impl Connection {
             .serve_connection(TokioIo::new(socket), Many(Rc::new(self.visitor())));
         self.stage = Stage::Http2(Box::new(http));
         if self.worker.is_draining() {
-            // It came too late to be told with the others, and has time for the request that it came for.
+            // It came too late to be told with the others.
             let grace = Instant::now() + GRACE;
             self.grace = Some(grace);
             self.told = false;
@@ -241,7 +256,7 @@ impl Connection {
                 Pin::new(&mut **http).graceful_shutdown();
                 self.poll_stage(cx)
             }
-            // In the middle of a head: its answer says that it is the last.
+            // Not in the middle of a head: its answer says that it is the last.
             Stage::Serving(http) if !self.activity.is_reading_head() => {
                 Pin::new(&mut **http).graceful_shutdown();
                 self.poll_stage(cx)
@@ -253,12 +268,9 @@ impl Connection {
     /// Tells a client of HTTP/2 that has been idle for too long that its connection ends, and waits a little for a request that
     /// crosses that: a client that is just hung up on does not know whether it may repeat it. `None`: it has waited.
     fn part(&mut self, now: Instant, why: Closed) -> Option<Instant> {
-        let Stage::Http2(http) = &mut self.stage else {
+        let (Stage::Http2(http), Closed::Idle) = (&mut self.stage, why) else {
             return None;
         };
-        if why != Closed::Idle {
-            return None;
-        }
         if let Some(until) = self.parting {
             return Some(until).filter(|until| *until > now);
         }
@@ -297,7 +309,7 @@ impl Connection {
                 }
                 // Whatever ended it, hyper has told the client, if there still is one.
                 let result = ready!(result);
-                if self.parting.is_some() {
+                if self.parting.is_some() && !self.told {
                     self.worker.metrics.closed(Closed::Idle);
                 } else if result.is_err_and(|error| broke_the_rules(&error)) {
                     self.worker.metrics.closed(Closed::Malformed);
@@ -338,8 +350,7 @@ impl Connection {
                     if many {
                         self.serve_http2(transport);
                     } else {
-                        let socket = Watched::new(transport, Rc::clone(&self.activity));
-                        self.stage = Stage::Direct(Direct::new(socket, self.peer));
+                        self.begin_http(transport);
                     }
                 }
                 Err(_) => {
@@ -369,7 +380,7 @@ impl Connection {
             None if malformed => metrics.closed(Closed::Malformed),
             None if unread => metrics.unread_body(),
             // The last answer is out; a request behind it, unread, would have the kernel reset it.
-            None if self.worker.is_draining() => {}
+            None if self.worker.is_draining() && !self.told => {}
             None => return Poll::Ready(()),
         }
         let socket = http.into_parts().io.into_inner();
@@ -477,13 +488,6 @@ impl Drop for Connection {
         }
         self.worker.gone(self.number);
     }
-}
-
-/// Whether a client of HTTP/2 was hung up on for what it did.
-fn broke_the_rules(error: &hyper::Error) -> bool {
-    let cause = std::error::Error::source(error);
-    let cause = cause.and_then(|cause| cause.downcast_ref::<h2::Error>());
-    cause.is_some_and(h2::Error::is_library)
 }
 
 /// Milliseconds since 1970-01-01 UTC.

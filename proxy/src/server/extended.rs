@@ -17,7 +17,7 @@ use schemas::feed::paths;
 use schemas::link::Entry;
 use tokio::time::timeout;
 
-use super::body::Sliced;
+use super::body::{Sliced, is_large};
 use super::connection::unix_ms;
 use super::watched::Activity;
 use super::worker::Worker;
@@ -156,20 +156,20 @@ pub(super) fn answer(
     entry: Entry<'_>,
     granted: &mut Granted,
 ) -> Result<Out, Wait> {
-    if worker.shared.unsent.is_full(activity) {
-        // Before it is decided, so that it counts for nothing.
-        granted.give_back(asked.gates);
-        let reply = Reply::own(Kind::GateBusy);
-        let method = Method::of(asked.head.method);
-        worker.metrics.answered(reply.kind, method);
-        return Ok(Out::Answer(reply.into_response(&asked.head)));
-    }
     match decide(asked, entry, granted) {
         Decided::Answer(answered) => {
+            let method = Method::of(asked.head.method);
+            if is_large(answered.response.body()) && worker.shared.unsent.is_full(activity) {
+                // It counts for nothing. Small answers, redirects first of all, go on.
+                granted.give_back(asked.gates);
+                let reply = Reply::own(Kind::GateBusy);
+                worker.metrics.answered(reply.kind, method);
+                return Ok(Out::Answer(reply.into_response(&asked.head)));
+            }
             for visit in answered.visits.iter().flatten() {
                 worker.record(visit);
             }
-            let method = Method::of(asked.head.method);
+            granted.used();
             worker.metrics.answered(answered.kind, method);
             let Some(opened) = answered.download else {
                 return Ok(Out::Answer(answered.response));

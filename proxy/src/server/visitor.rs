@@ -20,7 +20,7 @@ use super::extended::{self, Begun, Left, Out, Soon, Underway, Waiting};
 use super::strict::Fault;
 use super::watched::Activity;
 use super::worker::Worker;
-use crate::client_ip::{client_ip, said_secure};
+use crate::client_ip::{Trusted, client_ip, said_secure};
 use crate::extended::{Asked, Granted};
 use crate::handler::decide;
 use crate::metrics::{self, Closed};
@@ -33,7 +33,12 @@ pub(super) struct Visitor {
     pub(super) peer: IpAddr,
     /// Came over TLS to us, or to the balancer that says so in its first bytes.
     pub(super) secure: bool,
+    /// A balancer that names no visitor: its headers are not believed.
+    pub(super) unnamed: bool,
 }
+
+/// Nobody's word is taken.
+static NOBODY: Trusted = Trusted(Vec::new());
 
 impl Visitor {
     /// What of a request's head is too large. With HTTP/1 it is not read then (`strict`).
@@ -54,7 +59,10 @@ impl Visitor {
         #[cfg(test)]
         super::tests::perhaps_panic(parts.uri.path());
         let headers = Headers::Map(&parts.headers);
-        let trusted = &self.worker.shared.trusted;
+        let trusted = match self.unnamed {
+            true => &NOBODY,
+            false => &self.worker.shared.trusted,
+        };
         let client_ip = client_ip(self.peer, headers, trusted);
         let secure = self.secure || said_secure(self.peer, headers, trusted);
         let head = Head {
@@ -195,6 +203,13 @@ impl Drop for Answering {
         }
         self.0.activity.answered();
     }
+}
+
+/// Whether a client of HTTP/2 was hung up on for what it did.
+pub(super) fn broke_the_rules(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error);
+    let cause = cause.and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(h2::Error::is_library)
 }
 
 /// Runs the tasks of HTTP/2 on the connection's own thread.

@@ -407,6 +407,7 @@ mod tests {
         idle: Duration::from_secs(60),
         connections: None,
         per_address: None,
+        handshakes: 1,
         drain: Duration::from_secs(1),
     };
 
