@@ -18,6 +18,7 @@
 
 mod call;
 mod client;
+mod parts;
 mod retired;
 mod session;
 
@@ -138,6 +139,8 @@ struct Client {
     wants_snapshot: bool,
     /// What we hold does not add up: everything is to be sent.
     wants_all: bool,
+    /// What came of a snapshot that broke off.
+    parts: Option<parts::Parts>,
     metrics: Metrics,
 }
 
@@ -163,6 +166,7 @@ impl Client {
             retired: Retired::default(),
             wants_snapshot: false,
             wants_all: false,
+            parts: None,
             metrics: Metrics {
                 links: gauge!(names::LINKS),
                 missing: gauge!(names::MISSING_GROUPS),

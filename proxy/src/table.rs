@@ -1,9 +1,9 @@
 //! The link table: every link and everything beside it, immutable, swapped as a whole.
 //!
-//! Links lie in 2^k small shards by the top bits of their key's hash, under a two-level root. An edit copies one shard
-//! and one piece of the spine, the rest is shared with the table before, so a transaction costs microseconds however
-//! many links there are and its effects appear in one store of one pointer. Domains, suspended workspaces and salts
-//! hang on the same root for that reason.
+//! Links lie in small shards by the top bits of their key's hash, some shards to a piece, 256 pieces under the root. An edit
+//! copies one shard and the pointers of one piece, the rest is shared with the table before, so a transaction costs
+//! microseconds however many links there are and its effects appear in one store of one pointer. Domains, suspended
+//! workspaces and salts hang on the same root for that reason.
 //!
 //! A shard is an arena of encoded entries and a hash table of offsets into it: less than 31 bytes a link beyond slug and
 //! destination (a test holds that), where a map of owned strings takes 200.
@@ -21,6 +21,7 @@
 mod assemble;
 mod edit;
 mod groups;
+mod piece;
 mod shard;
 mod shared;
 
@@ -30,25 +31,20 @@ use arc_swap::ArcSwap;
 use schemas::feed::{CookieKey, GROUPS, Salt, group_of, key_hash};
 use schemas::link::{Entry, EntryError};
 
-pub use assemble::{GroupFacts, Source, check_group};
+pub use assemble::{Around, GroupFacts, Source, check_group};
 pub use groups::GroupSet;
+pub(crate) use piece::{PIECES, Piece, groups_of, piece_of_group};
 pub use shared::{Domain, SharedTables};
 
+use self::piece::piece_of;
 use self::shard::Shard;
 use crate::pages::Page;
 
 /// Where workers find the newest table.
 pub type Current = Arc<ArcSwap<LinkTable>>;
 
-/// Mean links a shard at which their number doubles. With hashed keys the fullest of a million shards then stays below
-/// 2,000 links, which an edit copies in about 10 µs.
-const GROW_AT: u64 = 1500;
-
-/// Mean links a shard below which fewer shards are made when a table is assembled anew.
-const SHRINK_BELOW: u64 = 150;
-
-/// Most shards, as a power of two: enough for 1.5 billion links.
-const MAX_BITS: u32 = 20;
+/// One part of this many of the table's shards may be copied at once.
+const COPIED_AT_ONCE: usize = 8;
 
 /// Length of a change's id in bytes.
 pub const CHANGE_ID_BYTES: usize = 16;
@@ -125,8 +121,7 @@ pub struct LinkTable {
     version: Version,
     /// False until a first snapshot has come from disk or feed.
     loaded: bool,
-    bits: u32,
-    pieces: Box<[Arc<[Arc<Shard>]>]>,
+    pieces: Box<[Piece]>,
     links: u64,
     sums: Arc<[u64]>,
     missing: Option<Arc<GroupSet>>,
@@ -159,8 +154,7 @@ impl LinkTable {
         Self {
             version: Version::default(),
             loaded: false,
-            bits: 0,
-            pieces: Box::new([Arc::new([Arc::new(Shard::default())])]),
+            pieces: vec![Piece::default(); PIECES].into(),
             links: 0,
             sums: Arc::new([0; GROUPS]),
             missing: None,
@@ -181,11 +175,6 @@ impl LinkTable {
     /// Number of links.
     pub fn links(&self) -> u64 {
         self.links
-    }
-
-    /// Number of shards, as a power of two.
-    pub fn bits(&self) -> u32 {
-        self.bits
     }
 
     /// Checksum of each group, [`GROUPS`] of them.
@@ -261,27 +250,37 @@ impl LinkTable {
     }
 
     #[inline]
-    fn shard(&self, hash: u64) -> Option<&Arc<Shard>> {
-        let (piece, place) = split(shard_index(hash, self.bits), self.bits);
-        self.pieces.get(piece)?.get(place)
+    fn shard(&self, hash: u64) -> Option<&Shard> {
+        self.pieces.get(piece_of(hash))?.shard(hash)
     }
 
-    fn shards(&self) -> impl Iterator<Item = &Arc<Shard>> {
-        self.pieces.iter().flat_map(|piece| piece.iter())
+    fn shards(&self) -> impl Iterator<Item = &Shard> {
+        self.pieces.iter().flat_map(Piece::shards)
     }
 
-    /// Calls `f` with group and bytes of every link whose hash begins with `prefix` (of `prefix_bits` bits, at most as
-    /// many as [`Self::bits`]), in no order.
-    pub fn for_each_in(&self, prefix: usize, prefix_bits: u32, mut f: impl FnMut(usize, &[u8])) {
-        let shift = self.bits.saturating_sub(prefix_bits);
-        let first = prefix << shift;
-        for shard in self.shards().skip(first).take(1 << shift) {
-            for entry in shard.entries() {
-                if let Ok((domain, slug)) = Entry::read_key(entry) {
-                    f(group_of(key_hash(domain, slug)), entry);
-                }
+    /// Calls `f` with group and bytes of every link of these pieces, in no order.
+    pub(crate) fn for_each_in(
+        &self,
+        pieces: std::ops::Range<usize>,
+        mut f: impl FnMut(usize, &[u8]),
+    ) {
+        for entry in self
+            .pieces
+            .get(pieces)
+            .into_iter()
+            .flatten()
+            .flat_map(Piece::entries)
+        {
+            if let Ok((domain, slug)) = Entry::read_key(entry) {
+                f(group_of(key_hash(domain, slug)), entry);
             }
         }
+    }
+
+    /// How many links of transactions may be applied at once, so that only a small part of the table is there twice.
+    pub(crate) fn links_at_once(&self) -> usize {
+        let shards: usize = self.pieces.iter().map(Piece::count).sum();
+        shards / COPIED_AT_ONCE
     }
 
     /// Bytes in arenas, dead ones included, and in hash tables.
@@ -293,41 +292,6 @@ impl LinkTable {
     pub fn fullest_shard(&self) -> usize {
         self.shards().map(|shard| shard.len()).max().unwrap_or(0)
     }
-}
-
-/// Index of a hash's shard: its top bits.
-#[inline]
-fn shard_index(hash: u64, bits: u32) -> usize {
-    // In two steps, for a shift by all 64 bits is not allowed.
-    ((hash >> 1) >> (63 - bits)) as usize
-}
-
-/// Piece of the spine and place in it. Both grow with the square root of the number of shards, and so does an edit's
-/// copying.
-#[inline]
-fn split(shard: usize, bits: u32) -> (usize, usize) {
-    let piece_bits = bits / 2;
-    (shard >> piece_bits, shard & ((1 << piece_bits) - 1))
-}
-
-/// Puts shards under a two-level root.
-fn spine(shards: Vec<Arc<Shard>>, bits: u32) -> Box<[Arc<[Arc<Shard>]>]> {
-    shards
-        .chunks(1 << (bits / 2))
-        .map(|piece| piece.to_vec().into())
-        .collect()
-}
-
-/// Number of shards for this many links, as a power of two, given the number there is now.
-fn bits_for(links: u64, now: u32) -> u32 {
-    let mut bits = now;
-    while bits < MAX_BITS && links > GROW_AT << bits {
-        bits += 1;
-    }
-    while bits > 0 && links < SHRINK_BELOW << bits {
-        bits -= 1;
-    }
-    bits
 }
 
 #[cfg(test)]

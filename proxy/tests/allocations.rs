@@ -145,11 +145,13 @@ fn deciding_and_answering_allocates_nothing() {
         .expect("legal");
     let table = empty
         .assemble(
-            empty.version(),
-            shared,
-            empty.sums().into(),
-            0,
-            proxy::table::GroupSet::none(),
+            proxy::table::Around {
+                version: empty.version(),
+                shared: shared,
+                sums: empty.sums().into(),
+                links: 0,
+                missing: proxy::table::GroupSet::none(),
+            },
             |_| proxy::table::Source::Keep,
         )
         .expect("empty");

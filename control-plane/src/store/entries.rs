@@ -14,8 +14,10 @@
 //! write.commit(now_ms).await?;
 //! ```
 
+use std::collections::BTreeSet;
+
 use schemas::slug::Slug;
-use sqlx::Row as _;
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{Store, blocked, feed, quarantine};
 use crate::domain::alias::{self, Letters};
@@ -161,6 +163,13 @@ pub async fn slug_is_free(store: &Store, domain: i64, slug: &Slug) -> sqlx::Resu
     Ok(row.is_none())
 }
 
+/// Rows that one statement adds, from the most: each size is a statement that stays prepared. No more, since sqlx looks up
+/// the name of each value in SQLite's list of all of them: a hundred rows cost ten times as much for each as ten.
+const ROWS_PER_STATEMENT: [usize; 2] = [10, 1];
+
+/// Values bound for each row that is added.
+const BOUND: usize = 28;
+
 /// Adds a row. `false`: the slug is taken or rests for its former owner ([`quarantine`]), nothing has happened, and the
 /// transaction can go on with another slug. The unique constraint decides, so in a race exactly one wins. A row that leads
 /// to what the block list names is there and answers nobody ([`blocked`]).
@@ -173,39 +182,111 @@ pub async fn insert(
     uuid: &str,
     now_ms: i64,
 ) -> sqlx::Result<bool> {
-    let query = sqlx::query(
+    let added = insert_all(write, &[(*row, uuid)], now_ms).await?;
+    Ok(added == [true])
+}
+
+/// As [`insert`] for many rows, each with its UUID, and says of each whether it was added; of two with one slug the first
+/// is. A statement costs the way to the database and back, so that one for each row would be most of the time.
+///
+/// # Errors
+/// The database's.
+pub async fn insert_all(
+    write: &mut feed::Write,
+    rows: &[(Row<'_>, &str)],
+    now_ms: i64,
+) -> sqlx::Result<Vec<bool>> {
+    let mut added = Vec::with_capacity(rows.len());
+    let mut rest = rows;
+    for size in ROWS_PER_STATEMENT {
+        while let Some((some, after)) = rest.split_at_checked(size) {
+            added.extend(insert_some(write, some, now_ms).await?);
+            rest = after;
+        }
+    }
+    Ok(added)
+}
+
+/// Adds rows by one statement.
+async fn insert_some(
+    write: &mut feed::Write,
+    rows: &[(Row<'_>, &str)],
+    now_ms: i64,
+) -> sqlx::Result<Vec<bool>> {
+    let forms = rows
+        .iter()
+        .map(|(row, _)| blocked::form(write, row.entry))
+        .collect::<sqlx::Result<Vec<_>>>()?;
+    let values = (0..rows.len()).map(|row| {
+        let first = row * BOUND + 1;
+        let (own, now) = (super::placeholders(first, BOUND - 1), first + BOUND - 1);
+        format!("({own}, 0, ${now}, ${now})")
+    });
+    let values = values.collect::<Vec<_>>().join(", ");
+    let mut query = sqlx::query(AssertSqlSafe(format!(
         "INSERT INTO links (domain_id, slug, destination, title, description, redirect_status, is_private, \
          is_disabled, starts_at, expires_at, expired_url, utm_source, utm_medium, utm_campaign, utm_term, utm_content, \
          parameters, extras, is_drawn, search, group_no, entry, deletes_at, id, uuid, workspace_id, kind, \
          imported_clicks, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, \
-         $23, $24, $25, $26, $27, 0, $28, $28) ON CONFLICT (domain_id, slug) DO NOTHING",
-    );
-    let form = blocked::form(write, row.entry)?;
-    let done = bind_row(query, row, &form.entry)
-        .bind(row.id)
-        .bind(uuid.to_owned())
-        .bind(row.workspace)
-        .bind(row.kind.number())
-        .bind(now_ms)
-        .execute(write.connection())
-        .await?;
-    if done.rows_affected() == 0 {
-        return Ok(false);
-    }
-    let place = (row.domain, row.slug.as_str());
-    if quarantine::holds(write, place, row.workspace).await? {
-        sqlx::query("DELETE FROM links WHERE id = $1")
+         VALUES {values} ON CONFLICT (domain_id, slug) DO NOTHING",
+    )));
+    for ((row, uuid), form) in rows.iter().zip(&forms) {
+        query = bind_row(query, row, &form.entry)
             .bind(row.id)
-            .execute(write.connection())
-            .await?;
-        return Ok(false);
+            .bind((*uuid).to_owned())
+            .bind(row.workspace)
+            .bind(row.kind.number())
+            .bind(now_ms);
     }
-    if let Some(host) = &form.blocked {
-        blocked::note(write, row.id, Some(host)).await?;
+    let done = query.execute(write.connection()).await?;
+    let mut added = vec![true; rows.len()];
+    if done.rows_affected() != rows.len() as u64 {
+        let there = ids_there(write, rows).await?;
+        for (added, (row, _)) in added.iter_mut().zip(rows) {
+            *added = there.contains(&row.id);
+        }
     }
-    write.added(row.held(&form.entry));
-    Ok(true)
+    let places: Vec<(i64, &str)> = rows
+        .iter()
+        .map(|(row, _)| (row.domain, row.slug.as_str()))
+        .collect();
+    let resting = quarantine::resting(write, &places).await?;
+    for ((added, (row, _)), form) in added.iter_mut().zip(rows).zip(&forms) {
+        let rests = |rest: &quarantine::Rest| {
+            (rest.domain, &*rest.slug) == (row.domain, row.slug.as_str())
+                && rest.workspace != row.workspace
+        };
+        if *added && resting.iter().any(rests) {
+            sqlx::query("DELETE FROM links WHERE id = $1")
+                .bind(row.id)
+                .execute(write.connection())
+                .await?;
+            *added = false;
+        }
+        if !*added {
+            continue;
+        }
+        if let Some(host) = &form.blocked {
+            blocked::note(write, row.id, Some(host)).await?;
+        }
+        write.added(row.held(&form.entry));
+    }
+    Ok(added)
+}
+
+/// Which of these rows are in the table.
+async fn ids_there(
+    write: &mut feed::Write,
+    rows: &[(Row<'_>, &str)],
+) -> sqlx::Result<BTreeSet<i64>> {
+    let list = super::placeholders(1, rows.len());
+    let select = format!("SELECT id FROM links WHERE id IN ({list})");
+    let mut select = sqlx::query_as(AssertSqlSafe(select));
+    for (row, _) in rows {
+        select = select.bind(row.id);
+    }
+    let there: Vec<(i64,)> = select.fetch_all(write.connection()).await?;
+    Ok(there.into_iter().map(|(id,)| id).collect())
 }
 
 /// Locks a row of this workspace and kind until the transaction ends, so that two changes of it do not mix. `None`: there

@@ -10,6 +10,7 @@ use super::Store;
 use crate::domain::link::{Content, Extras};
 
 pub mod code;
+mod draft;
 mod groups;
 mod shown;
 mod write;

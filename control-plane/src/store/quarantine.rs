@@ -2,6 +2,7 @@
 //! and sent would lead their readers to a stranger. Written and asked by [`super::entries`], for rows of every kind.
 
 use schemas::slug::Slug;
+use sqlx::AssertSqlSafe;
 
 use super::{Store, feed};
 
@@ -32,27 +33,55 @@ pub(super) async fn begin(
     Ok(())
 }
 
+/// A slug that rests.
+#[derive(Debug)]
+pub(super) struct Rest {
+    /// Domain it is of.
+    pub(super) domain: i64,
+    /// The slug.
+    pub(super) slug: String,
+    /// Who may take it back.
+    pub(super) workspace: i64,
+}
+
 /// Whether a slug that this transaction has just written rests for others. To be asked after the row is there: whoever
 /// gave the slug up has committed by then, so that the note is seen.
 pub(super) async fn holds(
     write: &mut feed::Write,
-    (domain, slug): (i64, &str),
+    place: (i64, &str),
     workspace: i64,
 ) -> sqlx::Result<bool> {
+    let resting = resting(write, &[place]).await?;
+    Ok(resting.iter().any(|rest| rest.workspace != workspace))
+}
+
+/// Which of these slugs rest, for whomever. As [`holds`], to be asked after the rows are there.
+pub(super) async fn resting(
+    write: &mut feed::Write,
+    places: &[(i64, &str)],
+) -> sqlx::Result<Vec<Rest>> {
     if write.guard().quarantine_ms() == 0 {
-        return Ok(false);
+        return Ok(Vec::new());
     }
     let now_ms = write.guard().now_ms();
-    let row = sqlx::query(
-        "SELECT 1 FROM resting_slugs WHERE domain_id = $1 AND slug = $2 AND workspace_id <> $3 AND free_at > $4",
-    )
-    .bind(domain)
-    .bind(slug.to_owned())
-    .bind(workspace)
-    .bind(now_ms)
-    .fetch_optional(write.connection())
-    .await?;
-    Ok(row.is_some())
+    let pairs =
+        (0..places.len()).map(|place| format!("({})", super::placeholders(place * 2 + 2, 2)));
+    let pairs = pairs.collect::<Vec<_>>().join(", ");
+    let mut query = sqlx::query_as(AssertSqlSafe(format!(
+        "SELECT domain_id, slug, workspace_id FROM resting_slugs WHERE free_at > $1 \
+         AND (domain_id, slug) IN (VALUES {pairs})"
+    )))
+    .bind(now_ms);
+    for (domain, slug) in places {
+        query = query.bind(*domain).bind((*slug).to_owned());
+    }
+    let rows: Vec<(i64, String, i64)> = query.fetch_all(write.connection()).await?;
+    let rests = rows.into_iter().map(|(domain, slug, workspace)| Rest {
+        domain,
+        slug,
+        workspace,
+    });
+    Ok(rests.collect())
 }
 
 /// From when on, in milliseconds since 1970, others than the workspace that gave it up may have this slug; `None`: it does

@@ -21,7 +21,7 @@ use super::{Blobs, Message, named, named_by_pages, path_of};
 use crate::feed::Caller;
 use crate::metrics as names;
 use crate::pages::BlobHash;
-use crate::table::Current;
+use crate::table::{Current, PIECES};
 
 /// Blobs fetched at once: enough to hide a distance, few enough to leave the control plane to others.
 const FETCHES: usize = 4;
@@ -97,7 +97,7 @@ impl Keeper {
                 let table = self.table.load_full();
                 let mut all = Vec::new();
                 named_by_pages(table.shared().pages(), &mut all);
-                table.for_each_in(0, 0, |_, bytes| {
+                table.for_each_in(0..PIECES, |_, bytes| {
                     if let Ok((entry, _)) = Entry::read(bytes) {
                         named(&entry, &mut all);
                     }

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use schemas::feed::{Kind, decode_frame};
+use schemas::feed::{Change, Kind, decode_frame};
 use schemas::settings::Secret;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -21,6 +21,9 @@ use crate::config::FeedUrl;
 /// To connect and to get the head of an answer. On one machine both take a moment; a control plane that needs longer
 /// than this is stuck.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most changes taken at once.
+const MAX_AT_ONCE: usize = 64;
 
 /// The frames of an answer.
 pub(super) struct Frames {
@@ -90,6 +93,24 @@ fn stays_here(here: SocketAddr, there: SocketAddr) -> bool {
 }
 
 impl Frames {
+    /// Takes changes that have come already, until all have more than `most` links, without waiting for any.
+    pub(super) fn more_changes(
+        &mut self,
+        most: usize,
+        changes: &mut Vec<Change>,
+        raws: &mut Vec<Bytes>,
+    ) {
+        let links = |change: &Change| change.upsert.len() + change.delete.len();
+        while changes.iter().map(links).sum::<usize>() < most && changes.len() < MAX_AT_ONCE {
+            // Anything else, damage too, is for [`Self::next`].
+            let Ok(Some((Kind::Change(change), used))) = decode_frame(&self.buffer) else {
+                break;
+            };
+            changes.push(change);
+            raws.push(self.buffer.split_to(used).freeze());
+        }
+    }
+
     /// The next frame: what it says, and its bytes.
     pub(super) async fn next(&mut self) -> Result<(Kind, Bytes), Ended> {
         loop {

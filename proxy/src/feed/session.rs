@@ -1,6 +1,5 @@
 //! One session: a snapshot if need be, then changes until something ends it.
 
-use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -8,18 +7,15 @@ use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use metrics::counter;
 use prost::Message as _;
-use schemas::feed::{
-    Change, FrameError, GROUPS, HEARTBEAT_SECONDS, Kind, SnapshotBegin, SnapshotGroup,
-    SnapshotRequest, group_of, key_hash, paths,
-};
-use schemas::link::Entry;
+use schemas::feed::{Change, FrameError, GROUPS, HEARTBEAT_SECONDS, Kind, SnapshotRequest, paths};
 use schemas::settings::Secret;
 
 use super::Client;
 use super::client::{Frames, ask};
+use super::parts::{Coming, Parts};
 use crate::config::FeedUrl;
 use crate::metrics as names;
-use crate::table::{GroupSet, Invalid, SharedTables, Source, Version, check_group};
+use crate::table::{Around, GroupSet, Invalid, LinkTable, SharedTables, Version};
 
 /// How long the feed may say nothing: three heartbeats.
 const SILENCE: Duration = Duration::from_secs(3 * HEARTBEAT_SECONDS);
@@ -143,7 +139,11 @@ impl Client {
             match frames.next().await? {
                 (Kind::Change(change), raw) => {
                     behind = 0;
-                    self.apply(&change, raw)?;
+                    let mut changes = vec![change];
+                    let mut raws = vec![raw];
+                    let most = self.table.load().links_at_once();
+                    frames.more_changes(most, &mut changes, &mut raws);
+                    self.apply(&changes, raws)?;
                 }
                 (Kind::Heartbeat(heartbeat), _) => {
                     self.retired.sweep();
@@ -164,82 +164,85 @@ impl Client {
         }
     }
 
-    fn apply(&mut self, change: &Change, raw: Bytes) -> Result<(), Ended> {
-        let table = self.table.load_full().apply(change)?;
+    /// Applies changes that follow each other, as one if they are right. Each copies the parts of the table that it touches,
+    /// and a thousand links touch a thousand parts: a bulk load by single changes would be copying above all.
+    fn apply(&mut self, changes: &[Change], raws: Vec<Bytes>) -> Result<(), Ended> {
+        let table = self.table.load_full();
+        let (table, applied, outcome) = match table.apply_all(changes) {
+            Ok(table) => (table, changes.len(), Ok(())),
+            // One of them is wrong in itself: those before it hold.
+            Err(error) => {
+                let (mut next, mut applied) = (None, 0);
+                for change in changes {
+                    match next.as_ref().unwrap_or(&*table).apply(change) {
+                        Ok(table) => next = Some(table),
+                        Err(_) => break,
+                    }
+                    applied += 1;
+                }
+                match next {
+                    Some(table) => (table, applied, Err(error)),
+                    None => return Err(error.into()),
+                }
+            }
+        };
         self.publish(table);
-        self.blobs.changed(change);
-        counter!(names::FEED_CHANGES).increment(1);
-        let delay = unix_ms().saturating_sub(change.committed_at_ms);
-        self.metrics.delay.record(delay.max(0) as f64 / 1000.0);
-        self.disk.change(change.seq, raw);
-        Ok(())
+        let now_ms = unix_ms();
+        for (change, raw) in changes.iter().zip(raws).take(applied) {
+            self.blobs.changed(change);
+            counter!(names::FEED_CHANGES).increment(1);
+            let delay = now_ms.saturating_sub(change.committed_at_ms);
+            self.metrics.delay.record(delay.max(0) as f64 / 1000.0);
+            self.disk.change(change.seq, raw);
+        }
+        Ok(outcome?)
     }
 
-    /// Takes a snapshot: of all groups, or of those that differ from what we hold.
+    /// Takes a snapshot: of all groups, or of those that differ from what we hold and from what came of an earlier one that
+    /// broke off.
     async fn snapshot(&mut self, url: &FeedUrl, token: &Secret) -> Result<(), Ended> {
         let table = self.table.load_full();
         let all = self.wants_all || !table.is_loaded();
-        let held: Vec<u64> = if all {
-            Vec::new()
-        } else {
-            table.sums().to_vec()
+        let mut parts = match self.parts.take() {
+            Some(parts) => parts,
+            None if all => Parts::nothing(),
+            None => Parts::of(&table),
         };
+        drop(table);
         let body = SnapshotRequest {
-            group_sum: held.clone(),
+            group_sum: parts.sums.clone(),
         };
         let request = request(Method::POST, paths::SNAPSHOT, body.encode_to_vec().into())?;
         let mut frames = ask(url, token, request, SNAPSHOT_SILENCE).await?;
-        let mut taken = Taken::new(&mut frames).await?;
-        let links = taken.groups(&mut frames).await?;
-        let mut got = taken.links;
-        for group in 0..GROUPS {
-            let expected = taken.sums.get(group).copied().unwrap_or_default();
-            let have = match taken.packed.get(&group) {
-                Some(packed) => packed.sum,
-                None => held.get(group).copied().unwrap_or_default(),
-            };
-            if have != expected {
-                return Err(Ended::Incomplete(Invalid::Sum(group)));
+        let taken = take(&mut frames, &mut parts).await;
+        let Taken {
+            version,
+            shared,
+            links,
+            groups,
+        } = match taken {
+            Ok(taken) => taken,
+            Err(ended) => {
+                // What came whole need not come again, unless it is in doubt itself.
+                self.parts = (!matches!(ended, Ended::Incomplete(_))).then_some(parts);
+                return Err(ended);
             }
-        }
-        if !all {
-            // Links of the groups that stay.
-            table.for_each_in(0, 0, |group, _| {
-                got += u64::from(!taken.packed.contains_key(&group));
-            });
-        }
-        if got != links {
-            return Err(Ended::Incomplete(Invalid::Count {
-                expected: links,
-                got,
-            }));
-        }
-        let version = taken.version;
-        let shared = std::mem::take(&mut taken.shared);
-        let sums = std::mem::take(&mut taken.sums).into();
-        let replaced = taken.packed.len();
-        let assembled = table
-            .assemble(
-                version,
-                shared,
-                sums,
-                links,
-                GroupSet::none(),
-                |group| match taken.packed.remove(&group) {
-                    Some(packed) => Source::Replace(packed.bytes.into()),
-                    None if all => Source::Replace(Bytes::new()),
-                    None => Source::Keep,
-                },
-            )
-            .map_err(Ended::Incomplete)?;
-        drop(table);
-        self.publish(assembled);
+        };
+        let around = Around {
+            version,
+            shared,
+            sums: parts.sums.into(),
+            links,
+            missing: GroupSet::none(),
+        };
+        let table = LinkTable::of(around, parts.pieces.into()).map_err(Ended::Incomplete)?;
+        self.publish(table);
         self.blobs.replaced();
         counter!(names::FEED_SNAPSHOTS).increment(1);
         tracing::info!(
             seq = version.seq,
             links,
-            groups = replaced,
+            groups,
             "took a snapshot from the feed"
         );
         self.disk.everything();
@@ -247,93 +250,45 @@ impl Client {
     }
 }
 
-/// A group as it comes in.
-#[derive(Default)]
-struct Packed {
-    bytes: Vec<u8>,
-    sum: u64,
-    whole: bool,
-}
-
-/// A snapshot as it comes in.
+/// What a snapshot says beside its links.
 struct Taken {
     version: Version,
-    sums: Vec<u64>,
     shared: SharedTables,
-    packed: HashMap<usize, Packed>,
     links: u64,
+    /// Groups that came.
+    groups: usize,
 }
 
-impl Taken {
-    /// Reads the first two frames.
-    async fn new(frames: &mut Frames) -> Result<Self, Ended> {
-        let begin = match frames.next().await?.0 {
-            Kind::SnapshotBegin(begin) => begin,
+/// Reads a snapshot, and brings `parts` to its state.
+async fn take(frames: &mut Frames, parts: &mut Parts) -> Result<Taken, Ended> {
+    let begin = match frames.next().await?.0 {
+        Kind::SnapshotBegin(begin) => begin,
+        other => return Err(Ended::Unexpected(name(&other))),
+    };
+    let mut shared = match frames.next().await?.0 {
+        Kind::Shared(shared) => SharedTables::default().apply(&shared)?,
+        other => return Err(Ended::Unexpected(name(&other))),
+    };
+    if begin.group_sum.len() != GROUPS {
+        return Err(Ended::Incomplete(Invalid::Group(begin.group_sum.len())));
+    }
+    let version = Version::new(begin.seq, &begin.change)?;
+    let mut coming = Coming::new(begin.group_sum);
+    let links = loop {
+        match frames.next().await?.0 {
+            Kind::Group(group) => coming.group(&group, parts)?,
+            // Pages take frames of their own.
+            Kind::Shared(more) => shared = shared.apply(&more)?,
+            Kind::SnapshotEnd(end) => break end.links,
             other => return Err(Ended::Unexpected(name(&other))),
-        };
-        let shared = match frames.next().await?.0 {
-            Kind::Shared(shared) => shared,
-            other => return Err(Ended::Unexpected(name(&other))),
-        };
-        let SnapshotBegin {
-            seq,
-            change,
-            group_sum,
-        } = begin;
-        if group_sum.len() != GROUPS {
-            return Err(Ended::Incomplete(Invalid::Group(group_sum.len())));
         }
-        Ok(Self {
-            version: Version::new(seq, &change)?,
-            sums: group_sum,
-            shared: SharedTables::default().apply(&shared)?,
-            packed: HashMap::new(),
-            links: 0,
-        })
-    }
-
-    /// Reads all groups, and returns how many links the whole database has.
-    async fn groups(&mut self, frames: &mut Frames) -> Result<u64, Ended> {
-        loop {
-            match frames.next().await?.0 {
-                Kind::Group(group) => self.group(&group)?,
-                // Pages take frames of their own.
-                Kind::Shared(shared) => self.shared = self.shared.apply(&shared)?,
-                Kind::SnapshotEnd(end) => {
-                    if let Some((group, _)) = self.packed.iter().find(|(_, p)| !p.whole) {
-                        return Err(Ended::Incomplete(Invalid::Group(*group)));
-                    }
-                    return Ok(end.links);
-                }
-                other => return Err(Ended::Unexpected(name(&other))),
-            }
-        }
-    }
-
-    fn group(&mut self, message: &SnapshotGroup) -> Result<(), Ended> {
-        let number = message.group as usize;
-        if number >= GROUPS {
-            return Err(Invalid::Group(number).into());
-        }
-        let packed = self.packed.entry(number).or_default();
-        if packed.whole {
-            return Err(Invalid::Group(number).into());
-        }
-        for bytes in &message.entry {
-            let entry = Entry::parse(bytes).map_err(Invalid::from)?;
-            if group_of(key_hash(entry.domain, entry.slug)) != number {
-                return Err(Invalid::Group(number).into());
-            }
-            packed.bytes.extend_from_slice(bytes);
-            self.links += 1;
-        }
-        if message.last {
-            packed.whole = true;
-            packed.bytes.shrink_to_fit();
-            packed.sum = check_group(number, &packed.bytes)?.sum;
-        }
-        Ok(())
-    }
+    };
+    Ok(Taken {
+        version,
+        shared,
+        links,
+        groups: coming.finish(parts)?,
+    })
 }
 
 fn request(method: Method, target: &str, body: Bytes) -> Result<Request<Full<Bytes>>, Ended> {

@@ -119,11 +119,13 @@ fn table() -> LinkTable {
     let empty = LinkTable::empty();
     let loaded = empty
         .assemble(
-            empty.version(),
-            crate::table::SharedTables::default(),
-            empty.sums().into(),
-            0,
-            crate::table::GroupSet::none(),
+            crate::table::Around {
+                version: empty.version(),
+                shared: crate::table::SharedTables::default(),
+                sums: empty.sums().into(),
+                links: 0,
+                missing: crate::table::GroupSet::none(),
+            },
             |_| crate::table::Source::Keep,
         )
         .expect("empty");

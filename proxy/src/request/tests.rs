@@ -26,11 +26,13 @@ fn table() -> LinkTable {
     let empty = LinkTable::empty();
     empty
         .assemble(
-            empty.version(),
-            shared,
-            empty.sums().into(),
-            0,
-            crate::table::GroupSet::none(),
+            crate::table::Around {
+                version: empty.version(),
+                shared: shared,
+                sums: empty.sums().into(),
+                links: 0,
+                missing: crate::table::GroupSet::none(),
+            },
             |_| crate::table::Source::Keep,
         )
         .expect("empty")

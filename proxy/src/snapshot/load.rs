@@ -2,18 +2,21 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use bytes::Bytes;
 use metrics::counter;
 use schemas::feed::{Change, GROUPS, Kind, decode_frame};
 
 use super::Opened;
-use super::manifest::{Group, Manifest, file_bits, groups_of, links_name};
+use super::manifest::{Group, Manifest, groups_of, links_name, pieces_of};
 use super::store::{Log, Store};
 use crate::metrics::SNAPSHOT_ERRORS;
-use crate::table::{GroupSet, LinkTable, SharedTables, Source, check_group};
+use crate::table::{Around, GroupSet, LinkTable, PIECES, Piece, SharedTables, Source, check_group};
 
 /// Reads what is there; an empty table where nothing is. Never fails: what cannot be read or is damaged is counted,
 /// logged and left out.
@@ -66,63 +69,116 @@ fn read_error(error: &io::Error) {
 }
 
 /// The table as of the manifest; `None` when not even a part of it can be made.
+///
+/// Files are read, checked and made into pieces of the table by all cores; what a file held is freed before the next is read,
+/// so that loading needs little more memory than the table.
 fn read_groups(folder: &Path, manifest: &mut Manifest) -> Option<LinkTable> {
     let shared = SharedTables::default().apply(&manifest.shared).ok()?;
-    let bits = file_bits(manifest.bits);
-    let mut missing = GroupSet::none();
-    let mut sums = vec![0; GROUPS];
-    let mut links = 0;
-    let mut packed: Vec<Bytes> = Vec::with_capacity(GROUPS);
-    for (file, generation) in manifest.files.iter_mut().enumerate() {
-        let bytes = match fs::read(folder.join(links_name(file, *generation))) {
-            Ok(bytes) => Bytes::from(bytes),
-            Err(error) => {
-                read_error(&error);
-                Bytes::new()
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let next = AtomicUsize::new(0);
+    let known: &Manifest = manifest;
+    let read = || {
+        let mut read = Vec::new();
+        loop {
+            let file = next.fetch_add(1, Ordering::Relaxed);
+            if file >= known.files.len() {
+                return read;
             }
-        };
-        let mut at = 0;
-        for group in groups_of(file, bits) {
-            let expected = manifest.groups.get(group).copied().unwrap_or_default();
-            let slice = slice(&bytes, at, expected);
-            at = at.saturating_add(expected.length);
-            let facts = slice.as_ref().and_then(|s| check_group(group, s).ok());
-            match (slice, facts) {
-                (Some(slice), Some(facts)) if facts.sum == expected.sum => {
-                    links += facts.links;
-                    if let Some(sum) = sums.get_mut(group) {
-                        *sum = facts.sum;
-                    }
-                    packed.push(slice);
-                }
-                _ => {
-                    // Its file must not be used again.
+            read.push(read_file(folder, known, file));
+        }
+    };
+    let mut files: Vec<Contents> = thread::scope(|scope| {
+        // The last share is this thread's own, so that it goes on where no thread can be had.
+        let others: Vec<_> = (1..threads)
+            .filter_map(|_| thread::Builder::new().spawn_scoped(scope, read).ok())
+            .collect();
+        let own = read();
+        let others = others.into_iter().filter_map(|other| other.join().ok());
+        others.flatten().chain(own).collect()
+    });
+    files.sort_unstable_by_key(|contents| contents.file);
+    let mut around = Around {
+        version: manifest.version,
+        shared,
+        sums: Arc::default(),
+        links: 0,
+        missing: GroupSet::none(),
+    };
+    let mut sums = Vec::with_capacity(GROUPS);
+    let mut pieces = Vec::with_capacity(PIECES);
+    for contents in files {
+        pieces.extend(contents.pieces?);
+        around.links += contents.links;
+        for (group, sum) in groups_of(contents.file, manifest.bits).zip(contents.sums) {
+            sums.push(sum.unwrap_or(0));
+            if sum.is_none() {
+                around.missing.insert(group);
+                // Its file must not be used again.
+                if let Some(generation) = manifest.files.get_mut(contents.file) {
                     *generation = 0;
-                    missing.insert(group);
-                    packed.push(Bytes::new());
                 }
             }
         }
     }
-    if !missing.is_empty() {
+    if pieces.len() != PIECES || sums.len() != GROUPS {
+        return None;
+    }
+    if !around.missing.is_empty() {
         damage("groups of links on disk are damaged and will be fetched again");
     }
-    let assembled = LinkTable::empty_with_bits(manifest.bits).assemble(
-        manifest.version,
-        shared,
-        sums.into(),
-        links,
-        missing,
-        |group| {
-            Source::Replace(
-                packed
-                    .get_mut(group)
-                    .map(std::mem::take)
-                    .unwrap_or_default(),
-            )
-        },
-    );
-    assembled.ok()
+    around.sums = sums.into();
+    LinkTable::of(around, pieces.into()).ok()
+}
+
+/// What a file holds.
+struct Contents {
+    file: usize,
+    /// `None` when its links do not fit together.
+    pieces: Option<Vec<Piece>>,
+    /// Checksum of each group; `None`: it is damaged.
+    sums: Vec<Option<u64>>,
+    links: u64,
+}
+
+fn read_file(folder: &Path, manifest: &Manifest, file: usize) -> Contents {
+    let generation = manifest.files.get(file).copied().unwrap_or_default();
+    let bytes = match fs::read(folder.join(links_name(file, generation))) {
+        Ok(bytes) => Bytes::from(bytes),
+        Err(error) => {
+            read_error(&error);
+            Bytes::new()
+        }
+    };
+    let mut contents = Contents {
+        file,
+        pieces: None,
+        sums: Vec::new(),
+        links: 0,
+    };
+    let mut at = 0;
+    let mut sources = Vec::new();
+    for group in groups_of(file, manifest.bits) {
+        let expected = manifest.groups.get(group).copied().unwrap_or_default();
+        let slice = slice(&bytes, at, expected);
+        at = at.saturating_add(expected.length);
+        let facts = slice.as_ref().and_then(|s| check_group(group, s).ok());
+        match (slice, facts) {
+            (Some(slice), Some(facts)) if facts.sum == expected.sum => {
+                contents.links += facts.links;
+                contents.sums.push(Some(facts.sum));
+                sources.push(Source::Replace(slice));
+            }
+            _ => {
+                contents.sums.push(None);
+                sources.push(Source::Replace(Bytes::new()));
+            }
+        }
+    }
+    let groups = GROUPS / PIECES;
+    let pieces = pieces_of(file, manifest.bits).zip(sources.chunks(groups));
+    let pieces = pieces.map(|(piece, sources)| Piece::default().with(piece, sources));
+    contents.pieces = pieces.collect::<Result<_, _>>().ok();
+    contents
 }
 
 fn slice(bytes: &Bytes, at: u64, group: Group) -> Option<Bytes> {

@@ -16,17 +16,20 @@ use std::path::{Path, PathBuf};
 use bytes::{Buf as _, BufMut as _};
 use schemas::feed::{GROUPS, Kind, Shared, decode_frame, encode_frame};
 
-use crate::table::{CHANGE_ID_BYTES, Version};
+use crate::table::{CHANGE_ID_BYTES, PIECES, Version};
 
 const MAGIC: &[u8; 8] = b"SPLINKS1";
 const HEADER_BYTES: usize = MAGIC.len() + 8;
 /// The same twice: it is the one file without which nothing else can be read.
 const NAMES: [&str; 2] = ["manifest", "manifest.copy"];
 
-/// Most files, as a power of two: at 10 million links they have a few megabytes each.
-const MAX_FILE_BITS: u32 = 8;
+/// Most files, as a power of two: a piece of the table each. At 10 million links they have a few megabytes.
+const MAX_FILE_BITS: u32 = PIECES.trailing_zeros();
 
-/// Largest number of shards a manifest may tell of, as a power of two.
+/// Links from which on a file becomes two.
+const LINKS_A_FILE: u64 = 1500;
+
+/// Largest `bits` a manifest may tell of. (Beyond [`MAX_FILE_BITS`] they once told of shards.)
 const MAX_BITS: u8 = 20;
 
 /// Length and checksum of a group's entries.
@@ -40,7 +43,7 @@ pub(super) struct Group {
 pub(super) struct Manifest {
     pub(super) version: Version,
     pub(super) links: u64,
-    /// Number of shards, as a power of two.
+    /// Number of files, as a power of two.
     pub(super) bits: u32,
     /// Of the change log; larger than that of any file.
     pub(super) generation: u64,
@@ -50,9 +53,18 @@ pub(super) struct Manifest {
     pub(super) shared: Shared,
 }
 
-/// Number of files for a table, as a power of two: each is whole shards.
-pub(super) fn file_bits(bits: u32) -> u32 {
-    bits.min(MAX_FILE_BITS)
+/// Number of files for this many links, as a power of two.
+pub(super) fn file_bits(links: u64) -> u32 {
+    let files = links / LINKS_A_FILE;
+    files
+        .checked_ilog2()
+        .map_or(0, |bits| (bits + 1).min(MAX_FILE_BITS))
+}
+
+/// Pieces of the table in a file.
+pub(super) fn pieces_of(file: usize, file_bits: u32) -> std::ops::Range<usize> {
+    let count = PIECES >> file_bits;
+    file * count..(file + 1) * count
 }
 
 /// Groups of a file.
@@ -109,7 +121,8 @@ impl Manifest {
         let links = rest.try_get_u64_le().ok()?;
         let bits = rest.try_get_u8().ok().filter(|b| *b <= MAX_BITS)?;
         let generation = rest.try_get_u64_le().ok()?;
-        let files = (0..1 << file_bits(bits.into()))
+        let bits = u32::from(bits).min(MAX_FILE_BITS);
+        let files = (0..1 << bits)
             .map(|_| rest.try_get_u64_le().ok())
             .collect::<Option<_>>()?;
         let groups = (0..GROUPS)
@@ -126,7 +139,7 @@ impl Manifest {
         (used == rest.len()).then_some(Self {
             version: Version { seq, change },
             links,
-            bits: bits.into(),
+            bits,
             generation,
             files,
             groups,

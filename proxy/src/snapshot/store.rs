@@ -14,7 +14,7 @@ use metrics::counter;
 use schemas::feed::GROUPS;
 
 use super::Message;
-use super::manifest::{Group, Manifest, create, file_bits, groups_of, links_name};
+use super::manifest::{Group, Manifest, create, file_bits, groups_of, links_name, pieces_of};
 use crate::metrics::{SNAPSHOT_ERRORS, SNAPSHOT_WRITES};
 use crate::table::{Current, LinkTable};
 
@@ -164,11 +164,11 @@ impl Store {
             _ => {}
         }
         let generation = self.next_generation()?;
-        let bits = file_bits(table.bits());
+        let bits = file_bits(table.links());
         let mut manifest = Manifest {
             version: table.version(),
             links: table.links(),
-            bits: table.bits(),
+            bits,
             generation,
             files: Vec::with_capacity(1 << bits),
             groups: vec![Group::default(); GROUPS],
@@ -231,7 +231,7 @@ impl Store {
     /// The generation of a file on disk that holds just what the table has, and its groups.
     fn unchanged(&self, file: usize, bits: u32, table: &LinkTable) -> Option<(u64, Vec<Group>)> {
         let manifest = self.manifest.as_ref()?;
-        if file_bits(manifest.bits) != bits {
+        if manifest.bits != bits {
             return None;
         }
         let generation = manifest.files.get(file).copied().filter(|g| *g != 0)?;
@@ -261,7 +261,7 @@ impl Store {
 fn collect(table: &LinkTable, file: usize, bits: u32) -> Vec<Vec<u8>> {
     let first = groups_of(file, bits).start;
     let mut contents = vec![Vec::new(); groups_of(file, bits).len()];
-    table.for_each_in(file, bits, |group, entry| {
+    table.for_each_in(pieces_of(file, bits), |group, entry| {
         if let Some(content) = contents.get_mut(group.wrapping_sub(first)) {
             content.extend_from_slice(entry);
         }

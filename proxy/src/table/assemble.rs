@@ -1,19 +1,13 @@
-//! Tables made of whole groups: from a snapshot on disk or by the feed, or with another number of shards.
+//! Tables made of whole groups: from a snapshot on disk or by the feed.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use schemas::feed::{GROUPS, entry_sum, group_of, key_hash};
+use schemas::feed::{entry_sum, group_of, key_hash};
 use schemas::link::Entry;
 
-use super::shard::Shard;
-use super::{
-    GroupSet, Invalid, LinkTable, MAX_BITS, SharedTables, Version, bits_for, edit, shard_index,
-    spine,
-};
-
-/// Bits of a group's number.
-const GROUP_BITS: u32 = GROUPS.trailing_zeros();
+use super::piece::{PIECES, Piece, groups_of};
+use super::{GroupSet, Invalid, LinkTable, SharedTables, Version, edit};
 
 /// Where a group's links come from.
 #[derive(Debug)]
@@ -56,124 +50,65 @@ pub fn check_group(group: usize, packed: &[u8]) -> Result<GroupFacts, Invalid> {
     Ok(facts)
 }
 
+/// What a table is beside its links.
+#[derive(Debug)]
+pub struct Around {
+    /// Which transaction it shows.
+    pub version: Version,
+    /// Domains, pages, salts.
+    pub shared: SharedTables,
+    /// Checksum of each group: what the links add up to.
+    pub sums: Arc<[u64]>,
+    /// Number of links.
+    pub links: u64,
+    /// Groups that are known not to be whole.
+    pub missing: GroupSet,
+}
+
 impl LinkTable {
-    /// A table of another version whose groups come from `source` (asked once for each group, in order). `sums` and
-    /// `links` are what the result adds up to; `missing` are groups that are known not to be whole.
+    /// A table of another version whose groups come from `source` (asked once for each group, in order).
     ///
     /// # Errors
-    /// A link stands twice, or the links do not add up to `links`.
+    /// A link stands twice, or the links are not as many as `around` says.
     pub fn assemble(
         &self,
-        version: Version,
-        shared: SharedTables,
-        sums: Arc<[u64]>,
-        links: u64,
-        missing: GroupSet,
-        source: impl FnMut(usize) -> Source,
+        around: Around,
+        mut source: impl FnMut(usize) -> Source,
     ) -> Result<Self, Invalid> {
-        let bits = bits_for(links, self.bits);
-        let shards = self.shards_from(bits, source)?;
-        let got = shards.iter().map(|shard| shard.len() as u64).sum();
-        if got != links {
+        let pieces = self.pieces.iter().enumerate().map(|(number, piece)| {
+            let sources: Vec<Source> = groups_of(number).map(&mut source).collect();
+            piece.with(number, &sources)
+        });
+        Self::of(around, pieces.collect::<Result<_, _>>()?)
+    }
+
+    /// A table of these [`PIECES`], whose links add up to the checksums of `around`.
+    ///
+    /// # Errors
+    /// The links are not as many as `around` says.
+    pub(crate) fn of(around: Around, pieces: Box<[Piece]>) -> Result<Self, Invalid> {
+        debug_assert_eq!(pieces.len(), PIECES);
+        let got = pieces.iter().map(|piece| piece.links() as u64).sum();
+        if got != around.links {
             return Err(Invalid::Count {
-                expected: links,
+                expected: around.links,
                 got,
             });
         }
         Ok(Self {
-            version,
+            version: around.version,
             loaded: true,
-            bits,
-            pieces: spine(shards, bits),
-            links,
-            sums,
-            missing: (!missing.is_empty()).then(|| Arc::new(missing)),
-            shared: Arc::new(shared),
+            pieces,
+            links: around.links,
+            sums: around.sums,
+            missing: (!around.missing.is_empty()).then(|| Arc::new(around.missing)),
+            shared: Arc::new(around.shared),
         })
     }
 
-    /// The same table in another number of shards.
-    pub(super) fn with_bits(&self, bits: u32) -> Result<Self, Invalid> {
-        let shards = self.shards_from(bits, |_| Source::Keep)?;
-        Ok(Self {
-            version: self.version,
-            loaded: self.loaded,
-            bits,
-            pieces: spine(shards, bits),
-            links: self.links,
-            sums: Arc::clone(&self.sums),
-            missing: self.missing.clone(),
-            shared: Arc::clone(&self.shared),
-        })
-    }
-
-    /// An empty table that will be assembled into this many shards, as a power of two.
-    pub(crate) fn empty_with_bits(bits: u32) -> Self {
-        let bits = bits.min(MAX_BITS);
-        let shards = (0..1_usize << bits).map(|_| Arc::default()).collect();
-        Self {
-            bits,
-            pieces: spine(shards, bits),
-            ..Self::empty()
-        }
-    }
-
-    fn shards_from(
-        &self,
-        bits: u32,
-        mut source: impl FnMut(usize) -> Source,
-    ) -> Result<Vec<Arc<Shard>>, Invalid> {
-        let old: Vec<&Arc<Shard>> = self.shards().collect();
-        // The key space in units: each is whole groups, whole old and whole new shards.
-        let unit_bits = self.bits.min(bits).min(GROUP_BITS);
-        let mut shards = Vec::with_capacity(1 << bits);
-        let old_units = old.chunks(1 << (self.bits - unit_bits));
-        for (unit, old_shards) in old_units.enumerate() {
-            let groups = 1 << (GROUP_BITS - unit_bits);
-            let first = unit * groups;
-            let sources: Vec<Source> = (first..first + groups).map(&mut source).collect();
-            let kept = |group: usize| {
-                matches!(
-                    sources.get(group.wrapping_sub(first)),
-                    Some(Source::Keep) | None
-                )
-            };
-            if bits == self.bits && (first..first + groups).all(kept) {
-                shards.extend(old_shards.iter().map(|shard| Arc::clone(shard)));
-                continue;
-            }
-            let count = 1_usize << (bits - unit_bits);
-            let mut parts: Vec<Vec<(u64, &[u8])>> = vec![Vec::new(); count];
-            let mut put = |hash, entry| {
-                let place = shard_index(hash, bits) & (count - 1);
-                if let Some(part) = parts.get_mut(place) {
-                    part.push((hash, entry));
-                }
-            };
-            for entry in old_shards.iter().flat_map(|shard| shard.entries()) {
-                let (domain, slug) = Entry::read_key(entry)?;
-                let hash = key_hash(domain, slug);
-                if kept(group_of(hash)) {
-                    put(hash, entry);
-                }
-            }
-            for packed in &sources {
-                let Source::Replace(packed) = packed else {
-                    continue;
-                };
-                let mut rest: &[u8] = packed;
-                while !rest.is_empty() {
-                    let (entry, after) = Entry::read(rest)?;
-                    let bytes = rest.get(..rest.len() - after.len()).unwrap_or_default();
-                    put(key_hash(entry.domain, entry.slug), bytes);
-                    rest = after;
-                }
-            }
-            for part in &parts {
-                shards.push(Arc::new(Shard::build(part)?));
-            }
-        }
-        Ok(shards)
+    /// Its pieces.
+    pub(crate) fn pieces(&self) -> &[Piece] {
+        &self.pieces
     }
 }
 

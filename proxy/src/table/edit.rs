@@ -5,10 +5,9 @@ use std::sync::Arc;
 use schemas::feed::{Change, MAX_LINKS_PER_CHANGE, key_hash};
 use schemas::link::Entry;
 
+use super::piece::piece_of;
 use super::shard::{Op, Tally};
-use super::{
-    CHANGE_ID_BYTES, Invalid, LinkTable, SharedTables, Version, bits_for, shard_index, split,
-};
+use super::{CHANGE_ID_BYTES, Invalid, LinkTable, SharedTables, Version};
 
 impl LinkTable {
     /// The table after the next transaction. All of it or nothing.
@@ -16,17 +15,10 @@ impl LinkTable {
     /// # Errors
     /// It is not the next one, or breaks a rule.
     pub fn apply(&self, change: &Change) -> Result<Self, Invalid> {
-        let (version, shared) = self.step(self.version, &self.shared, change)?;
-        let mut ops = read_ops(change)?;
-        let before = ops.len();
-        keep_last(&mut ops);
-        if ops.len() != before {
-            return Err(Invalid::Duplicate);
-        }
-        self.edited(version, shared, &ops)
+        self.apply_all(std::slice::from_ref(change))
     }
 
-    /// The table after many transactions in a row, at the price of far fewer copies: for the change log on disk.
+    /// The table after many transactions in a row, at the price of far fewer copies.
     ///
     /// # Errors
     /// As [`Self::apply`]; nothing is applied then.
@@ -35,7 +27,13 @@ impl LinkTable {
         let mut ops = Vec::new();
         for change in changes {
             (version, shared) = self.step(version, &shared, change)?;
-            ops.append(&mut read_ops(change)?);
+            let mut own = read_ops(change)?;
+            let count = own.len();
+            keep_last(&mut own);
+            if own.len() != count {
+                return Err(Invalid::Duplicate);
+            }
+            ops.append(&mut own);
         }
         keep_last(&mut ops);
         self.edited(version, shared, &ops)
@@ -76,42 +74,28 @@ impl LinkTable {
                 sums: self.sums.to_vec(),
                 links,
             };
-            let place_of = |op: &Op<'_>| split(shard_index(op.hash, self.bits), self.bits);
-            for ops in ops.chunk_by(|a, b| place_of(a).0 == place_of(b).0) {
-                let Some(piece) = ops.first().and_then(|op| pieces.get_mut(place_of(op).0)) else {
-                    continue;
-                };
-                let mut shards = piece.to_vec();
-                for ops in ops.chunk_by(|a, b| place_of(a).1 == place_of(b).1) {
-                    if let Some(shard) = ops.first().and_then(|op| shards.get_mut(place_of(op).1)) {
-                        *shard = Arc::new(shard.edit(ops, &mut tally)?);
-                    }
+            for ops in ops.chunk_by(|a, b| piece_of(a.hash) == piece_of(b.hash)) {
+                let piece = ops.first().and_then(|op| pieces.get_mut(piece_of(op.hash)));
+                if let Some(piece) = piece {
+                    *piece = piece.edit(ops, &mut tally)?;
                 }
-                *piece = shards.into();
             }
             sums = tally.sums.into();
             links = tally.links;
         }
-        let edited = Self {
+        Ok(Self {
             version,
             loaded: self.loaded,
-            bits: self.bits,
             pieces,
             links,
             sums,
             missing: self.missing.clone(),
             shared,
-        };
-        // Only growing keeps edits fast; shrinking waits for the next time a table is assembled.
-        let bits = bits_for(links, self.bits);
-        if bits > self.bits {
-            return edited.with_bits(bits);
-        }
-        Ok(edited)
+        })
     }
 }
 
-/// Sorts by shard and key, and keeps the last effect on each link.
+/// Sorts by hash and key, and keeps the last effect on each link.
 fn keep_last(ops: &mut Vec<Op<'_>>) {
     // Stable: effects on one link stay in order.
     ops.sort_by_key(|op| (op.hash, op.domain, op.slug));

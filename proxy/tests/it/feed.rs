@@ -96,6 +96,37 @@ fn a_forgotten_history_costs_the_groups_that_differ() {
 }
 
 #[test]
+fn a_snapshot_that_breaks_off_is_gone_on_with() {
+    let feed = FeedServer::start();
+    for batch in 0..8 {
+        let links = (0..1000).map(|i| link(&format!("s{batch}-{i}"), "https://dest.test/"));
+        feed.transaction(links.collect(), vec![], None);
+    }
+    let mut cut = false;
+    feed.mangle(move |path, mut bytes| {
+        if path == "snapshot" && !cut {
+            cut = true;
+            bytes.truncate(bytes.len() / 4 * 3);
+        }
+        bytes
+    });
+    let dir = tempfile::tempdir().expect("tempdir");
+    let proxy = TestProxy::start(dir.path(), &feed, &[]);
+    eventually("the first has broken off", || feed.lock().snapshots == 1);
+    let first = feed.lock().groups_sent;
+    // What came is not shown before the rest is there, though it may have changed meanwhile.
+    feed.put("s0-7", "https://dest.test/new");
+    eventually("ready", || links_are_ready(&proxy.health));
+    let second = feed.lock().groups_sent - first;
+    assert!(second < first / 3, "{second} groups after {first}");
+    assert_eq!(proxy.follow("s0-7"), "302 https://dest.test/new");
+    for batch in 0..8 {
+        let slug = format!("s{batch}-999");
+        assert_eq!(proxy.follow(&slug), "302 https://dest.test/");
+    }
+}
+
+#[test]
 fn a_database_restored_to_an_older_state_is_followed_back() {
     let feed = FeedServer::start();
     feed.put("old", "https://dest.test/old");

@@ -3,6 +3,7 @@
 use schemas::feed::MAX_LINKS_PER_CHANGE;
 use schemas::slug::Slug;
 
+use super::draft::Draft;
 use super::shown::New;
 use super::{Link, code, groups, shown};
 use crate::domain::alias::Letters;
@@ -148,12 +149,26 @@ pub async fn insert(
             },
         );
     }
+    let mut drafts = Vec::with_capacity(order.len());
     for ((place, new), pages) in order.into_iter().zip(pages) {
         let id = first_id + i64::try_from(place).unwrap_or(0);
-        let added = match pages {
-            Ok(pages) => insert_one(&mut write, (workspace, id), new, pages, now_ms).await?,
-            Err(error) => Added::Refused(error),
+        let draft = match pages {
+            Ok(pages) => Draft::new(&mut write, (workspace, id), new, pages, now_ms).await?,
+            Err(error) => Err(error),
         };
+        match draft {
+            Ok(draft) => drafts.push((place, draft)),
+            Err(error) => {
+                if let Some(result) = results.get_mut(place) {
+                    *result = Some(Added::Refused(error));
+                }
+            }
+        }
+    }
+    let rows: Vec<_> = drafts.iter().map(|(_, draft)| draft.row()).collect();
+    let added = entries::insert_all(&mut write, &rows, now_ms).await?;
+    for ((place, draft), is_added) in drafts.into_iter().zip(added) {
+        let added = draft.finish(&mut write, is_added, now_ms).await?;
         if let Some(result) = results.get_mut(place) {
             *result = Some(added);
         }
@@ -376,78 +391,7 @@ pub async fn delete(
     Ok(())
 }
 
-async fn insert_one(
-    write: &mut feed::Write,
-    (workspace, id): (i64, i64),
-    new: NewLink<'_>,
-    pages: Pages,
-    now_ms: i64,
-) -> Result<Added, WriteError> {
-    if let Err(error) = groups::check(write, workspace, &new.groups).await? {
-        return Ok(Added::Refused(error));
-    }
-    let draws = if new.slug.is_some() {
-        1
-    } else {
-        entries::DRAWS
-    };
-    for draw in 0..draws {
-        let slug = match &new.slug {
-            Some(slug) => slug.clone(),
-            None => entries::drawn_of(new.letters, draw)?,
-        };
-        let link = Link {
-            id,
-            uuid: uuid::Uuid::new_v4().to_string(),
-            workspace_id: workspace,
-            domain_id: new.domain.id,
-            base_url: new.domain.base_url.clone(),
-            slug,
-            content: Content {
-                is_drawn: new.slug.is_none(),
-                ..new.content.clone()
-            },
-            imported_clicks: new.imported_clicks,
-            created_at: new.created_at.unwrap_or(now_ms),
-            updated_at: now_ms,
-        };
-        let entry = match entry_of(&link, pages) {
-            Ok(entry) => entry,
-            Err(error) => return Ok(Added::Refused(error)),
-        };
-        if entries::insert(write, &row(&link, &entry), &link.uuid, now_ms).await? {
-            if new.imported_clicks != 0 || new.created_at.is_some() {
-                note_origin(write, &link).await?;
-            }
-            shown::note_shown(write, id, pages, New::Yes).await?;
-            if link.content.extras.wanted_page().frames() {
-                framed::note(write, id, &link.content.extras, now_ms).await?;
-            }
-            groups::assign(write, (workspace, id), &new.groups, now_ms).await?;
-            return Ok(Added::Link(Box::new(link)));
-        }
-        if new.slug.is_some() {
-            return Ok(Added::Taken(link.slug));
-        }
-    }
-    Err(WriteError::Failed(anyhow::anyhow!(
-        "no free slug in {} draws",
-        entries::DRAWS
-    )))
-}
-
-/// What an imported link brings with it.
-async fn note_origin(write: &mut feed::Write, link: &Link) -> sqlx::Result<()> {
-    sqlx::query("UPDATE links SET imported_clicks = $1, created_at = $2 WHERE id = $3")
-        .bind(link.imported_clicks)
-        .bind(link.created_at)
-        .bind(link.id)
-        .execute(write.connection())
-        .await?;
-    Ok(())
-}
-
-fn entry_of(link: &Link, pages: Pages) -> Result<Vec<u8>, FieldError> {
+pub(super) fn entry_of(link: &Link, pages: Pages) -> Result<Vec<u8>, FieldError> {
     let key = Key {
         domain: entries::domain_number(link.domain_id),
         slug: &link.slug,
@@ -457,7 +401,7 @@ fn entry_of(link: &Link, pages: Pages) -> Result<Vec<u8>, FieldError> {
     link.content.entry(key, pages)
 }
 
-fn row<'a>(link: &'a Link, entry: &'a [u8]) -> entries::Row<'a> {
+pub(super) fn row<'a>(link: &'a Link, entry: &'a [u8]) -> entries::Row<'a> {
     entries::Row {
         id: link.id,
         kind: Kind::Link,

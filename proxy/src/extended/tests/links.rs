@@ -8,7 +8,7 @@ use schemas::link::plan::{
 
 use super::super::*;
 use super::NOW;
-use crate::table::{GroupSet, SharedTables, Source};
+use crate::table::{Around, GroupSet, SharedTables, Source};
 
 fn redirect(url: &str) -> Planned {
     Planned::Redirect {
@@ -259,11 +259,13 @@ pub(super) fn table() -> LinkTable {
     let empty = LinkTable::empty();
     empty
         .assemble(
-            empty.version(),
-            SharedTables::default(),
-            empty.sums().into(),
-            0,
-            GroupSet::none(),
+            Around {
+                version: empty.version(),
+                shared: SharedTables::default(),
+                sums: empty.sums().into(),
+                links: 0,
+                missing: GroupSet::none(),
+            },
             |_| Source::Keep,
         )
         .expect("empty")
