@@ -1,6 +1,8 @@
 //! Builds the parts and owns every task. Order of a stop: the statement that runs ends, roll-ups catch up, exit; with a
 //! deadline, after which the next start settles what is left.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use schemas::health::Health;
 use schemas::names::files;
@@ -15,6 +17,9 @@ use crate::pipeline::Pipeline;
 use crate::source::click_log::ClickLog;
 use crate::store::Store;
 use crate::topic::Worker;
+
+/// How long the end waits for threads that do not end.
+const END: Duration = Duration::from_secs(1);
 
 /// An ingest that runs.
 #[derive(Debug)]
@@ -45,10 +50,13 @@ pub fn run(config: Config, health: Health, shutdown: CancellationToken) -> anyho
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let running = start(config, health, shutdown)?;
         running.task.await.context("the pipeline panicked")
-    })
+    });
+    // A thread may still wait for a broker that does not answer.
+    runtime.shutdown_timeout(END);
+    result
 }
 
 /// As [`run`], on the caller's runtime, which must be a multi-threaded one.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use metrics::counter;
 use schemas::health::Health;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::Backoff;
 use crate::failure::Failure;
@@ -63,14 +64,25 @@ impl Attempts {
     }
 }
 
-/// Runs until `work` ends; after the end was asked for, no longer than [`DRAIN`].
-pub(crate) async fn drained(shutdown: CancellationToken, work: impl Future<Output = ()>) {
+/// Runs until `work` ends; after the end was asked for, no longer than [`DRAIN`]. A task of its own: it may block on a broker
+/// that does not answer.
+pub(crate) async fn drained(
+    shutdown: CancellationToken,
+    work: impl Future<Output = ()> + Send + 'static,
+) {
     let late = async {
         shutdown.cancelled().await;
         tokio::time::sleep(DRAIN).await;
     };
+    let mut work = AbortOnDropHandle::new(tokio::spawn(work));
     tokio::select! {
-        () = work => {}
+        ended = &mut work => {
+            if let Err(error) = ended
+                && let Ok(panic) = error.try_into_panic()
+            {
+                std::panic::resume_unwind(panic);
+            }
+        }
         () = late => tracing::warn!("stopping with an insert under way; the next start settles it"),
     }
 }

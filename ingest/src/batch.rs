@@ -2,6 +2,7 @@
 //!
 //! Here every record gets its verdict: stored, duplicate, dead letter or book. No I/O; time is passed in.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 
@@ -29,6 +30,14 @@ const UNDECODABLE: &str = "undecodable";
 /// Why positions are missing that were deleted before they were read; a value of `drops.reason`.
 pub(crate) const NOT_RETAINED: &str = "not_retained";
 
+/// Why positions are missing whose records did not come; a value of `drops.reason`.
+pub(crate) const MISSING_RECORDS: &str = "missing_records";
+
+/// Most positions that a record may lie above all that is known of its stream. Rings and logs are bounded, so no proxy ever
+/// leaves out so many without a word; a record that says so is forged or broken, and would make every click that follows a
+/// duplicate.
+const MAX_JUMP: u64 = 1 << 32;
+
 /// Why a record is a dead letter that has the id of a stored click and another content.
 const CONFLICT: &str = "conflict";
 
@@ -53,6 +62,8 @@ pub(crate) struct Batch {
     pub(crate) spans: BTreeMap<Stream, Span>,
     pub(crate) dead: Vec<DeadRow>,
     pub(crate) books: Vec<BookRow>,
+    /// Where in `books` each stream's is.
+    pub(crate) book_of: HashMap<Stream, usize>,
     pub(crate) drops: Vec<DropRow>,
     pub(crate) duplicates: u64,
     /// A limit cut it: there is more in the log.
@@ -87,15 +98,21 @@ impl Judge {
             ..Batch::default()
         };
         for damage in &fetched.damage {
-            let reason = if damage.reason == NOT_RETAINED {
-                NOT_RETAINED
-            } else {
-                LOG_DAMAGE
+            let reason = match damage.reason {
+                told @ (NOT_RETAINED | MISSING_RECORDS) => told,
+                _ => LOG_DAMAGE,
             };
             self.bad_stretch(damage.offset, reason);
         }
         for record in fetched.records {
             match decode(&record) {
+                // Without its id: that place is another's.
+                Decoded::Click(id, _) if self.is_far(id.stream, id.position) => {
+                    self.reject(&mut batch, &record, Reject::Position, None);
+                }
+                Decoded::Book(stream, book) if self.is_far(stream, book.written) => {
+                    self.reject(&mut batch, &record, Reject::Position, None);
+                }
                 Decoded::Click(id, click) => {
                     let (verdict, gaps) = self.known.click(id);
                     self.gaps(&mut batch, id.stream, gaps, record.offset);
@@ -130,6 +147,12 @@ impl Judge {
         batch
     }
 
+    /// Whether no stream gets from where this one is to this position.
+    fn is_far(&self, stream: Stream, position: u64) -> bool {
+        // Where one begins that is met for the first time is unknown: the tables may be younger than the proxy.
+        self.known.knows(stream) && position > self.known.reached(stream).saturating_add(MAX_JUMP)
+    }
+
     fn book(&mut self, batch: &mut Batch, stream: Stream, book: schemas::click::Book, offset: u64) {
         for drop in &book.dropped {
             let range = drop.from..drop.to;
@@ -154,9 +177,16 @@ impl Judge {
             time_ms: book.time_ms,
         };
         // Each says all that the earlier ones said.
-        match batch.books.iter_mut().find(|b| b.stream == stream) {
-            Some(earlier) => earlier.merge(&row),
-            None => batch.books.push(row),
+        match batch.book_of.entry(stream) {
+            Entry::Occupied(at) => {
+                if let Some(earlier) = batch.books.get_mut(*at.get()) {
+                    earlier.merge(&row);
+                }
+            }
+            Entry::Vacant(place) => {
+                place.insert(batch.books.len());
+                batch.books.push(row);
+            }
         }
     }
 

@@ -18,6 +18,9 @@ const TIME_MS: std::ops::Range<i64> = 946_684_800_000..4_291_747_200_000;
 /// would lift the high-water mark over everything that follows.
 pub(crate) const MAX_POSITION: u64 = 1 << 50;
 
+/// Drops in one book at most. A proxy's own fit into 64 KiB, and so are no more than some thousands.
+const MAX_DROPS: usize = 10_000;
+
 /// What a record turned out to be.
 #[derive(Debug)]
 pub(crate) enum Decoded {
@@ -126,6 +129,7 @@ fn book(record: &Record) -> Decoded {
         return Decoded::Dead(Reject::Worker, None);
     };
     let sane = book.written <= MAX_POSITION
+        && book.dropped.len() <= MAX_DROPS
         && book
             .dropped
             .iter()

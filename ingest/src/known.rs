@@ -66,6 +66,19 @@ impl Known {
         self.streams.get(&stream).map_or(0, |s| s.mark)
     }
 
+    /// Whether anything is known of a stream.
+    pub(crate) fn knows(&self, stream: Stream) -> bool {
+        self.streams.contains_key(&stream)
+    }
+
+    /// The position up to which anything is known of a stream.
+    pub(crate) fn reached(&self, stream: Stream) -> u64 {
+        self.streams.get(&stream).map_or(0, |state| {
+            let expected = state.expected.unwrap_or_default();
+            state.mark.max(state.accounted).max(expected)
+        })
+    }
+
     /// Streams and their marks.
     pub(crate) fn marks(&self) -> impl Iterator<Item = (Stream, u64)> + '_ {
         self.streams
@@ -101,6 +114,9 @@ impl Known {
             .drain(..)
             .flat_map(|gap| without(gap, &range))
             .collect();
+        // Drops of single positions cut a gap into as many pieces. What is forgotten here is in the books all the same.
+        let forgotten = state.gaps.len().saturating_sub(MAX_OPEN_GAPS);
+        state.gaps.drain(..forgotten);
         state.drops.push(range);
         if state.drops.len() > MAX_DROPS {
             state.drops.remove(0);
@@ -232,6 +248,18 @@ mod tests {
         assert!(known.written(S, 6).is_empty());
         assert!(known.dead(id(6)).is_empty());
         assert_eq!(known.click(id(7)), (Verdict::Store, vec![]));
+    }
+
+    #[test]
+    fn drops_that_cut_a_gap_into_very_many_pieces_cost_little() {
+        let mut known = Known::default();
+        known.click(id(0));
+        known.keep_open(S, 1..1 << 49);
+        for n in 1..20_000 {
+            known.dropped(S, n * 2..n * 2 + 1);
+            assert!(known.streams[&S].gaps.len() <= MAX_OPEN_GAPS);
+        }
+        assert_eq!(known.reached(S), 1);
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub(crate) const LAG_SECONDS: &str = "signpost_ingest_oldest_unacknowledged_seco
 pub(crate) const LAG_RECORDS: &str = "signpost_ingest_lag_records";
 pub(crate) const PARTITIONS: &str = "signpost_ingest_partitions";
 pub(crate) const NOT_RETAINED: &str = "signpost_ingest_not_retained_records_total";
+pub(crate) const DAMAGED_FETCHES: &str = "signpost_ingest_damaged_fetches_total";
+pub(crate) const MISSING_RECORDS: &str = "signpost_ingest_missing_records_total";
+pub(crate) const DEAD_UNSENT: &str = "signpost_ingest_dead_letters_unsent_total";
 pub(crate) const BROKERS_UP: &str = "signpost_ingest_kafka_brokers_up";
 pub(crate) const DAMAGE_BYTES: &str = "signpost_ingest_log_damage_bytes_total";
 pub(crate) const RESTARTS: &str = "signpost_ingest_log_restarts_total";
@@ -69,6 +72,18 @@ pub fn describe() {
     describe_counter!(
         NOT_RETAINED,
         "records that Kafka deleted before they were read"
+    );
+    describe_counter!(
+        DAMAGED_FETCHES,
+        "times records came from Kafka that are not what was sent; they are read again"
+    );
+    describe_counter!(
+        MISSING_RECORDS,
+        "records that Kafka does not give, however often it is asked"
+    );
+    describe_counter!(
+        DEAD_UNSENT,
+        "dead letters that the topic of dead letters does not take; they are in dead_letters alone"
     );
     describe_gauge!(BROKERS_UP, "Kafka brokers that answer");
     describe_counter!(

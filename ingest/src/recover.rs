@@ -8,7 +8,6 @@
 //! clicks it has, before and after.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::{Duration, Instant};
 
 use clickhouse::Row;
 use metrics::counter;
@@ -30,52 +29,16 @@ use crate::source::{Fetched, Limits, Source};
 use crate::store::{Store, StoreError};
 
 mod behind;
+mod quiesce;
 
 pub(crate) use self::behind::behind;
-
-/// Pause between two looks at what still runs.
-const QUIESCE_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) use self::quiesce::quiesce;
 
 /// Inserts of what is missing, each under a fresh token, before the matter is given up for this time.
 const MAX_ATTEMPTS: u32 = 3;
 
 /// Streams asked about in one question: each adds a condition to it.
 const STREAMS_A_QUESTION: usize = 100;
-
-#[derive(Row, Deserialize)]
-struct Count {
-    n: u64,
-}
-
-/// Waits until no insert into our tables is running that began before this call. One may outlive the process that sent
-/// it; other workers' go on.
-///
-/// # Errors
-/// [`StoreError`].
-pub(crate) async fn quiesce(store: &Store) -> Result<(), StoreError> {
-    let began = Instant::now();
-    let mut said = false;
-    loop {
-        let sql = format!(
-            "SELECT count() AS n FROM system.processes WHERE query_kind IN ('Insert', 'AsyncInsertFlush') \
-             AND (current_database = '{DATABASE}' OR position(query, '{DATABASE}.') > 0) AND elapsed >= {:.3}",
-            began.elapsed().as_secs_f64()
-        );
-        if store
-            .rows::<Count>(&sql)
-            .await?
-            .first()
-            .is_none_or(|c| c.n == 0)
-        {
-            return Ok(());
-        }
-        if !said {
-            tracing::info!("waiting for an insert of an earlier process to end");
-            said = true;
-        }
-        tokio::time::sleep(QUIESCE_PAUSE).await;
-    }
-}
 
 /// Reads what the tables know of each stream.
 ///
@@ -138,6 +101,36 @@ pub(crate) async fn marks_of(
         .iter()
         .map(|row| (row.stream(), row.position))
         .collect())
+}
+
+/// Reads how far these streams are stored; of those with nothing stored there is no word.
+///
+/// # Errors
+/// [`StoreError`].
+pub(crate) async fn stored_of(
+    store: &Store,
+    streams: &[Stream],
+) -> Result<Vec<(Stream, u64)>, StoreError> {
+    let mut stored = Vec::new();
+    for some in streams.chunks(STREAMS_A_QUESTION) {
+        let condition =
+            |stream: &Stream| format!("epoch = {} AND worker = {}", stream.epoch, stream.worker);
+        let condition = some.iter().map(condition).collect::<Vec<_>>().join(" OR ");
+        let clicks = format!(
+            "SELECT epoch, worker, max(position) + 1 AS position FROM {DATABASE}.{} WHERE {condition} \
+             GROUP BY epoch, worker",
+            tables::CLICKS
+        );
+        let summed_up = format!(
+            "SELECT epoch, worker, position FROM ({}) WHERE {condition}",
+            RollUp::Streams.receipts_sql()
+        );
+        for sql in [clicks, summed_up] {
+            let rows = store.rows::<StreamPosition>(&sql).await?;
+            stored.extend(rows.iter().map(|row| (row.stream(), row.position)));
+        }
+    }
+    Ok(stored)
 }
 
 /// The click of a partition with the highest offset that is stored.
@@ -307,8 +300,9 @@ pub(crate) async fn settle_range<L: Ledger>(
         if missing.is_empty() {
             return Ok(inserted);
         }
-        let whole = missing.len() as u64 == planned;
-        if attempt > 0 || !whole {
+        // First under the token of the intent, also when less is missing than was planned: whoever noted it may still insert
+        // under it, and only one of us must.
+        if attempt > 0 {
             // The table does not have what its deduplication may say it has: the old token is worth nothing.
             tracing::warn!(
                 clicks = missing.len(),

@@ -23,6 +23,17 @@ pub(crate) struct Record {
     pub(crate) payload: Bytes,
 }
 
+impl Record {
+    /// Bytes of memory that it takes, about.
+    pub(crate) fn size(&self) -> u64 {
+        let key = match &self.claim {
+            Claim::Bad(_, key) => key.len(),
+            Claim::None | Claim::Key(_) => 0,
+        };
+        (size_of::<Self>() + key + self.payload.len()) as u64
+    }
+}
+
 /// What a record's key says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Claim {

@@ -169,16 +169,16 @@ impl Store {
         Ok(insert.end().await?)
     }
 
-    /// Runs an `INSERT … SELECT` as one part, without deduplication: its receipts guard it.
+    /// Runs an `INSERT … SELECT` as one part; a second one with this token does nothing.
     ///
     /// # Errors
     /// [`StoreError`]; whether the part is in is unknown then.
-    pub(crate) async fn insert_select(&self, sql: &str) -> Result<(), StoreError> {
+    pub(crate) async fn insert_select(&self, sql: &str, token: &str) -> Result<(), StoreError> {
         let mut query = self.client.clone().with_database(DATABASE).query_raw(sql);
         for (name, value) in ONE_PART {
             query = query.with_setting(name, value);
         }
-        query = query.with_setting("insert_deduplication_token", unique());
+        query = query.with_setting("insert_deduplication_token", token);
         match timeout(WRITE_TIMEOUT, query.execute()).await {
             Ok(result) => Ok(result?),
             Err(_) => Err(StoreError::Unreachable("no answer in time".to_owned())),

@@ -10,6 +10,7 @@
 
 mod dead;
 mod group;
+mod holes;
 mod mark;
 mod reader;
 mod settle;

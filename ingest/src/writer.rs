@@ -39,12 +39,12 @@ impl Writer {
         &mut self,
         ledger: &L,
         batch: &Batch,
-    ) -> Result<Option<Range>, Failure> {
+    ) -> Result<Vec<Range>, Failure> {
         // First, since they are idempotent and a drop that explains a gap must not be lost with the clicks behind it.
         self.store_side_tables(batch).await?;
         counter!(m::DUPLICATES).increment(batch.duplicates);
         if batch.clicks.is_empty() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         self.ingested = self.ingested.max(now_seconds());
         let intent = Intent::of(batch, self.ingested);
@@ -60,7 +60,7 @@ impl Writer {
         counter!(m::ROWS).increment(batch.clicks.len() as u64);
         counter!(m::ROLLED_UP)
             .increment(batch.clicks.iter().filter(|c| c.rolled_up).count() as u64);
-        Ok(Some(Range::of(batch, month(self.ingested), self.ingested)))
+        Ok(Range::of(batch, month(self.ingested), self.ingested))
     }
 
     async fn store_side_tables(&self, batch: &Batch) -> Result<(), StoreError> {
@@ -116,15 +116,30 @@ impl Behind {
                 || self.ranges.iter().map(|r| r.clicks).sum::<u64>() >= MAX_CLICKS)
     }
 
+    /// Whether there is nothing to roll up.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
     /// Rolls all of it up.
     ///
     /// # Errors
     /// [`StoreError`]; what is in which table is unknown then, and the receipts tell.
     pub(crate) async fn roll_up(&mut self, store: &Store) -> Result<(), StoreError> {
-        for range in std::mem::take(&mut self.ranges) {
-            roll_up(store, &range).await?;
-        }
+        while self.roll_up_one(store).await? {}
         Ok(())
+    }
+
+    /// Rolls up the oldest range; whether there was one.
+    ///
+    /// # Errors
+    /// As [`Self::roll_up`].
+    pub(crate) async fn roll_up_one(&mut self, store: &Store) -> Result<bool, StoreError> {
+        if self.ranges.is_empty() {
+            return Ok(false);
+        }
+        roll_up(store, &self.ranges.remove(0)).await?;
+        Ok(true)
     }
 }
 

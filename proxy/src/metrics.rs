@@ -72,7 +72,7 @@ pub fn describe() {
     describe_counter!(HANDED, "connections handed to a less loaded worker");
     describe_counter!(
         CLOSED,
-        "connections ended by us, by reason: header (head too slow), idle, write (client takes too little), limit (too many), address (too many of one address), malformed (no HTTP), framing (in doubt where a request ends), head_size, head_lines, request_line, body (each too large), proxy_header (malformed, or from a stranger), tls (no handshake), panic (a defect of ours), drain"
+        "connections ended by us, by reason: header (head too slow), idle, write (client takes too little), limit (too many), address (too many of one address), malformed (no HTTP), framing (in doubt where a request ends), head_size, head_lines, request_line, body (each too large), proxy_header (malformed, or from a stranger), tls (no handshake), handshakes (too many of one address), panic (a defect of ours), drain"
     );
     describe_counter!(
         PIPELINED,
@@ -164,6 +164,8 @@ pub enum Closed {
     ProxyHeader,
     /// It does not speak TLS where it should, or not with us.
     Tls,
+    /// Too many of its address begin a handshake.
+    Handshakes,
     /// Serving it met a defect of ours.
     Panic,
     /// It did not finish in time at the end.
@@ -171,7 +173,7 @@ pub enum Closed {
 }
 
 impl Closed {
-    const ALL: [(Self, &'static str); 15] = [
+    const ALL: [(Self, &'static str); 16] = [
         (Self::Header, "header"),
         (Self::Idle, "idle"),
         (Self::Write, "write"),
@@ -185,6 +187,7 @@ impl Closed {
         (Self::Body, "body"),
         (Self::ProxyHeader, "proxy_header"),
         (Self::Tls, "tls"),
+        (Self::Handshakes, "handshakes"),
         (Self::Panic, "panic"),
         (Self::Drain, "drain"),
     ];

@@ -16,6 +16,7 @@
 )]
 
 mod addresses;
+mod body;
 mod connection;
 mod direct;
 mod extended;
@@ -46,7 +47,8 @@ use std::thread;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::addresses::{Addresses, Seat};
+use self::addresses::{Addresses, Handshakes, Seat};
+use self::body::Unsent;
 use self::listener::Listeners;
 use crate::client_ip::Trusted;
 use crate::config::Limits;
@@ -69,6 +71,8 @@ struct Shared {
     /// Most connections of all workers.
     connections: usize,
     addresses: Arc<Addresses>,
+    handshakes: Handshakes,
+    unsent: Unsent,
     trusted: Trusted,
     proxy_protocol: bool,
     tls: Option<Acceptor>,
@@ -145,6 +149,8 @@ impl Server {
             limits: parts.limits,
             connections,
             addresses: Addresses::new(parts.limits.per_address(connections)),
+            handshakes: Handshakes::new(parts.limits.handshakes),
+            unsent: Unsent::default(),
             trusted: parts.trusted,
             proxy_protocol: parts.proxy_protocol,
             tls,

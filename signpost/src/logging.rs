@@ -40,7 +40,8 @@ impl Log {
             .read
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if *read == text {
+        // An editor may have emptied it for a moment.
+        if *read == text || text.trim().is_empty() {
             return;
         }
         read.clone_from(&text);

@@ -16,7 +16,7 @@ use crate::pipeline::catch_up_from_receipts;
 use crate::receipt::{RollUp, StreamPosition};
 use crate::recover;
 use crate::roll_up::{periods, quarters, visitors};
-use crate::store::Store;
+use crate::store::{Store, unique};
 
 /// What became of a month of a roll-up that differed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +110,7 @@ async fn rebuild(store: &Store, roll_up: RollUp, month: u32) -> anyhow::Result<(
         };
         let into = format!("INSERT INTO {DATABASE}.{table} ");
         let fill = fill.replacen(&into, &format!("INSERT INTO {DATABASE}.{beside} "), 1);
-        store.insert_select(&fill).await?;
+        store.insert_select(&fill, &unique()).await?;
     }
     store
         .define(&format!(

@@ -2,7 +2,7 @@
 //! workers, read and sent again by an operator.
 //!
 //! A letter's key is the click's id where that is known. Headers: `reason`; `topic`, `partition` and `offset` of the
-//! record; `key`, its own key. At least once: a batch that is judged twice sends its letters twice, with the same origin.
+//! record; `key`, its own key; `truncated`, the payload's length where not all of it fits into a record. At least once: a batch that is judged twice sends its letters twice, with the same origin.
 //!
 //! A click that is sent again gets a stream of its own, made of its origin: its place in the old one is behind the
 //! high-water mark. So it is stored once however often it is sent, and the old stream's books keep it as a dead letter.
@@ -10,11 +10,12 @@
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use kafka::{Kafka, Key, forward_log, raw};
+use metrics::counter;
 use prost::Message as _;
 use rdkafka::Message as _;
 use rdkafka::client::ClientContext;
@@ -31,6 +32,7 @@ use super::{DEADLINE, key_bytes};
 use crate::dead::DeadRow;
 use crate::decode::{Decoded, decode};
 use crate::failure::Failure;
+use crate::metrics as m;
 use crate::source::{Claim, Record};
 
 /// Letters are kept for 90 days: long enough for a person to look, and bounded.
@@ -45,9 +47,54 @@ const PARTITION: &CStr = c"partition";
 const OFFSET: &CStr = c"offset";
 const KEY: &CStr = c"key";
 
+const TRUNCATED: &CStr = c"truncated";
+
+/// Bytes of a letter that brokers take by default, with room for its headers: a record in the topic of clicks may be larger, since
+/// there its size counts as it is compressed.
+const MAX_LETTER_BYTES: usize = 900_000;
+
+/// Bytes of a record's key that are kept: ours have 50.
+const MAX_KEY_BYTES: usize = 64 << 10;
+
 #[derive(Default)]
 struct Context {
-    failed: Mutex<Option<String>>,
+    came_to: Mutex<CameTo>,
+}
+
+/// What came of records.
+#[derive(Default)]
+struct CameTo {
+    /// Why one could not be sent now.
+    failed: Option<String>,
+    /// Those that are refused, however often they are sent, and why the first one is.
+    refused: u64,
+    why: Option<String>,
+}
+
+impl CameTo {
+    fn note(&mut self, error: &KafkaError) {
+        if is_final(error) {
+            self.refused += 1;
+            self.why.get_or_insert_with(|| error.to_string());
+        } else {
+            self.failed.get_or_insert_with(|| error.to_string());
+        }
+    }
+}
+
+/// Whether sending once more is of no use.
+fn is_final(error: &KafkaError) -> bool {
+    use rdkafka::error::RDKafkaErrorCode as Code;
+    matches!(
+        error,
+        KafkaError::MessageProduction(
+            Code::MessageSizeTooLarge
+                | Code::InvalidRecord
+                | Code::PolicyViolation
+                | Code::TopicAuthorizationFailed
+                | Code::ClusterAuthorizationFailed
+        )
+    )
 }
 
 impl ClientContext for Context {
@@ -62,13 +109,18 @@ impl ClientContext for Context {
     }
 }
 
+impl Context {
+    fn came_to(&self) -> MutexGuard<'_, CameTo> {
+        self.came_to.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl ProducerContext for Context {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
-            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            failed.get_or_insert_with(|| error.to_string());
+            self.came_to().note(error);
         }
     }
 }
@@ -84,15 +136,15 @@ impl Producer {
             ("enable.idempotence", "true"),
             ("message.timeout.ms", timeout.as_str()),
         ];
-        let config = kafka.client(&[("linger.ms", "5")], &fixed);
+        let config = kafka.client(&[("linger.ms", "5"), ("compression.codec", "zstd")], &fixed);
         Ok(Self(config.create_with_context(Context::default())?))
     }
 
-    fn send(&self, record: BaseRecord<'_, [u8], [u8]>) -> Result<(), String> {
+    fn send(&self, record: BaseRecord<'_, [u8], [u8]>) {
         let mut record = record;
         loop {
             match self.0.send(record) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return,
                 Err((
                     KafkaError::MessageProduction(rdkafka::error::RDKafkaErrorCode::QueueFull),
                     again,
@@ -100,23 +152,23 @@ impl Producer {
                     self.0.poll(Duration::from_millis(20));
                     record = again;
                 }
-                Err((error, _)) => return Err(error.to_string()),
+                Err((error, _)) => {
+                    self.0.context().came_to().note(&error);
+                    return;
+                }
             }
         }
     }
 
-    fn flush(&self) -> Result<(), String> {
+    /// Waits for all; how many are refused for good, and why.
+    fn flush(&self) -> Result<(u64, String), String> {
         let flushed = self.0.flush(DEADLINE);
-        let failed = self
-            .0
-            .context()
-            .failed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        match (flushed, failed) {
+        let came_to = std::mem::take(&mut *self.0.context().came_to());
+        match (flushed, came_to.failed) {
             (_, Some(why)) => Err(why),
-            (flushed, None) => flushed.map_err(|error| error.to_string()),
+            (flushed, None) => flushed
+                .map(|()| (came_to.refused, came_to.why.unwrap_or_default()))
+                .map_err(|error| error.to_string()),
         }
     }
 }
@@ -148,13 +200,22 @@ impl<'a> Sender<'a> {
         let text = |name: &'static str, value: &str| (name, value.as_bytes().to_vec());
         for letter in letters {
             let mut headers = OwnedHeaders::new();
+            let mut own_key = key_bytes(&letter.record);
+            own_key.truncate(MAX_KEY_BYTES);
+            let payload = &letter.record.payload[..];
+            let kept = payload.len().min(MAX_LETTER_BYTES - own_key.len());
+            let truncated = (kept < payload.len() || own_key.len() == MAX_KEY_BYTES)
+                .then(|| text("truncated", &payload.len().to_string()));
             for (name, value) in [
                 text("reason", letter.reason),
                 text("topic", &self.kafka.topic),
                 text("partition", &partition.to_string()),
                 text("offset", &letter.record.offset.to_string()),
-                ("key", key_bytes(&letter.record)),
-            ] {
+                ("key", own_key),
+            ]
+            .into_iter()
+            .chain(truncated)
+            {
                 headers = headers.insert(Header {
                     key: name,
                     value: Some(&value),
@@ -163,11 +224,16 @@ impl<'a> Sender<'a> {
             let key = letter.id.map(|id| id.to_string()).unwrap_or_default();
             let record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&self.kafka.dead_topic)
                 .key(key.as_bytes())
-                .payload(&letter.record.payload[..])
+                .payload(payload.get(..kept).unwrap_or_default())
                 .headers(headers);
-            producer.send(record).map_err(fail)?;
+            producer.send(record);
         }
-        producer.flush().map_err(fail)?;
+        // They are in `dead_letters`, too, and those behind them must not wait for a topic that does not take them.
+        let (refused, why) = producer.flush().map_err(fail)?;
+        if refused > 0 {
+            counter!(m::DEAD_UNSENT).increment(refused);
+            tracing::error!(refused, why, "the topic of dead letters does not take some");
+        }
         self.producer = Some(producer);
         Ok(())
     }
@@ -205,6 +271,8 @@ pub struct Letter {
     pub key: Vec<u8>,
     /// The record's payload.
     pub payload: Vec<u8>,
+    /// It did not fit: key or payload are only its beginning.
+    pub truncated: bool,
 }
 
 /// What came of sending a letter again.
@@ -265,11 +333,12 @@ impl Letters {
                     .partition(partition.unwrap_or(0))
                     .key(key.as_bytes())
                     .payload(&payload);
-                producer.send(record).map_err(anyhow::Error::msg)?;
+                producer.send(record);
             }
             results.push((letter.origin.clone(), outcome(judged)));
         }
-        producer.flush().map_err(anyhow::Error::msg)?;
+        let (refused, why) = producer.flush().map_err(anyhow::Error::msg)?;
+        anyhow::ensure!(refused == 0, "{refused} letters are not taken: {why}");
         Ok(results)
     }
 
@@ -285,6 +354,10 @@ impl Letters {
 fn judged(letter: &Letter, conflicts: Conflicts) -> Result<(ClickId, Click), Replayed> {
     if letter.reason == CONFLICT && conflicts == Conflicts::Leave {
         return Err(Replayed::Left);
+    }
+    if letter.truncated {
+        // Its beginning may be a message, and another one.
+        return Err(Replayed::Dead("truncated"));
     }
     revived(letter).map_err(Replayed::Dead)
 }
@@ -328,6 +401,7 @@ fn letter(message: &BorrowedMessage<'_>) -> Letter {
         at_ms: message.timestamp().to_millis().unwrap_or(0),
         key: bytes(KEY).unwrap_or_default(),
         payload: message.payload().unwrap_or_default().to_vec(),
+        truncated: bytes(TRUNCATED).is_some(),
     }
 }
 

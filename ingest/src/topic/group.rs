@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kafka::{Brokers, Kafka, forward_log, raw};
+use metrics::counter;
 use rdkafka::Message as _;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -18,10 +19,12 @@ use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
+use super::holes::{Holes, MISSING};
 use super::mark::{Last, Mark};
 use super::{DEADLINE, consumer, reader};
 use crate::batch::NOT_RETAINED;
 use crate::failure::Failure;
+use crate::metrics as m;
 use crate::source::{Damage, Fetched, Limits, Record};
 
 /// How long a commit may meet a rebalance before it counts as failed.
@@ -108,7 +111,7 @@ struct Inbox {
     records: Vec<Record>,
     bytes: u64,
     paused: bool,
-    lost: Option<Damage>,
+    damage: Vec<Damage>,
 }
 
 /// A membership; it ends when this is dropped.
@@ -116,6 +119,7 @@ pub(super) struct Group {
     consumer: BaseConsumer<Context>,
     topic: String,
     limits: Limits,
+    holes: Arc<Mutex<Holes>>,
     inboxes: Mutex<BTreeMap<i32, Inbox>>,
     came: Mutex<Vec<i32>>,
     /// Partitions held, started or not.
@@ -125,7 +129,11 @@ pub(super) struct Group {
 
 impl Group {
     /// Joins; partitions come with later pumps.
-    pub(super) fn join(kafka: &Kafka, limits: Limits) -> Result<Self, Failure> {
+    pub(super) fn join(
+        kafka: &Kafka,
+        limits: Limits,
+        holes: Arc<Mutex<Holes>>,
+    ) -> Result<Self, Failure> {
         let context = Context {
             topic: kafka.topic.clone(),
             ..Context::default()
@@ -146,6 +154,7 @@ impl Group {
             consumer,
             topic: kafka.topic.clone(),
             limits,
+            holes,
             inboxes: Mutex::default(),
             came: Mutex::default(),
             owned: Mutex::default(),
@@ -167,7 +176,7 @@ impl Group {
             let left = until.saturating_duration_since(Instant::now());
             let full = match self.consumer.poll(left.min(Duration::from_millis(50))) {
                 None => false,
-                Some(Ok(message)) => self.receive(message.partition(), super::record(&message)),
+                Some(Ok(message)) => self.receive(message.partition(), super::record(&message))?,
                 Some(Err(KafkaError::MessageConsumption(
                     RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
                 ))) => return Err(Failure::Kafka(format!("the topic {} is gone", self.topic))),
@@ -175,6 +184,12 @@ impl Group {
                     return Err(Failure::Kafka(
                         "a position is gone from the topic".to_owned(),
                     ));
+                }
+                // librdkafka has thrown records away and goes on behind them. The broker's copy may be whole.
+                Some(Err(KafkaError::MessageConsumption(code))) if reader::is_damage(code) => {
+                    counter!(m::DAMAGED_FETCHES).increment(1);
+                    locked(&self.holes).damaged(code.to_string())?;
+                    false
                 }
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                     return Err(Failure::Kafka(code.to_string()));
@@ -210,27 +225,36 @@ impl Group {
     }
 
     /// Whether the partition has a whole batch.
-    fn receive(&self, partition: i32, record: Record) -> bool {
+    fn receive(&self, partition: i32, record: Record) -> Result<bool, Failure> {
         let mut inboxes = locked(&self.inboxes);
         // Nothing is known of it yet, or not any more.
         let Some(inbox) = inboxes.get_mut(&partition) else {
-            return false;
+            return Ok(false);
         };
         let after = inbox
             .records
             .last()
             .map_or(inbox.next, |last| last.offset + 1);
         if record.offset < after {
-            return false;
+            return Ok(false);
         }
-        inbox.bytes += record.payload.len() as u64;
+        if record.offset > after {
+            let hole = after..record.offset;
+            locked(&self.holes).seen(partition, &hole)?;
+            inbox.damage.push(Damage {
+                offset: hole.start,
+                bytes: hole.end - hole.start,
+                reason: MISSING,
+            });
+        }
+        inbox.bytes += record.size();
         inbox.records.push(record);
         let full = inbox.records.len() >= self.limits.records || inbox.bytes >= self.limits.bytes;
         if full && !inbox.paused {
             // What it still sends stays with librdkafka, which is bounded too.
             inbox.paused = self.consumer.pause(&self.list(partition)).is_ok();
         }
-        full
+        Ok(full)
     }
 
     /// Partitions that have come and not been started.
@@ -267,7 +291,7 @@ impl Group {
             from,
             to: inbox.next,
             records,
-            damage: inbox.lost.take().into_iter().collect(),
+            damage: std::mem::take(&mut inbox.damage),
             more,
         })
     }
@@ -296,11 +320,14 @@ impl Group {
             records: Vec::new(),
             bytes: 0,
             paused: false,
-            lost: lost.map(|lost| Damage {
-                offset: lost.start,
-                bytes: lost.end - lost.start,
-                reason: NOT_RETAINED,
-            }),
+            damage: lost
+                .map(|lost| Damage {
+                    offset: lost.start,
+                    bytes: lost.end - lost.start,
+                    reason: NOT_RETAINED,
+                })
+                .into_iter()
+                .collect(),
         };
         locked(&self.inboxes).insert(partition, inbox);
         Ok(())
@@ -329,9 +356,13 @@ impl Group {
                     *locked(&self.committed_at) = Instant::now();
                     return Ok(());
                 }
-                Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::RebalanceInProgress))
-                    if began.elapsed() < REBALANCE_PATIENCE =>
-                {
+                // Also where the broker has counted on while the commit was on its way: whether the partition is still ours
+                // is for the assignment to say, which comes in a poll.
+                Err(KafkaError::ConsumerCommit(
+                    RDKafkaErrorCode::RebalanceInProgress
+                    | RDKafkaErrorCode::IllegalGeneration
+                    | RDKafkaErrorCode::UnknownMemberId,
+                )) if began.elapsed() < REBALANCE_PATIENCE => {
                     self.pump(Duration::from_millis(20))?;
                 }
                 Err(error) => return Err(fail(error)),

@@ -47,6 +47,8 @@ pub(crate) struct Reader {
 #[derive(Debug, Default)]
 pub(crate) struct Stretch {
     pub(crate) records: Vec<Record>,
+    /// All of the stretch below this offset that is there was read.
+    pub(crate) to: u64,
 }
 
 impl Reader {
@@ -113,66 +115,109 @@ impl Reader {
     /// The brokers do not answer, or fall silent.
     pub(crate) fn stretch(&self, partition: i32, offsets: Range<u64>) -> Result<Stretch, Failure> {
         let mut stretch = Stretch::default();
-        self.each(partition, offsets, |message| {
+        stretch.to = self.each(partition, offsets, |message| {
             stretch.records.push(super::record(message));
         })?;
         Ok(stretch)
     }
 
-    /// Calls `take` with each message of a stretch that is there.
+    /// Calls `take` with each message of a stretch that is there. Returns how far it came: below the stretch's end where the
+    /// brokers have no more, for now or for ever.
     ///
     /// # Errors
-    /// The brokers do not answer, or fall silent.
+    /// The brokers do not answer, fall silent, or send what is damaged.
     pub(crate) fn each(
         &self,
         partition: i32,
         offsets: Range<u64>,
         mut take: impl FnMut(&BorrowedMessage<'_>),
-    ) -> Result<(), Failure> {
+    ) -> Result<u64, Failure> {
+        let mut from = offsets.start;
+        loop {
+            let there = self.watermarks(partition)?;
+            from = from.max(there.start);
+            let to = offsets.end.min(there.end);
+            if from >= to {
+                return Ok(from.min(offsets.end));
+            }
+            match self.some(partition, from..to, &mut take)? {
+                Some(reached) => return Ok(reached),
+                // Its beginning was deleted while we looked: what is left is still wanted.
+                None if self.watermarks(partition)?.start > from => {}
+                None => return Err(self.fail(partition, "a position is gone")),
+            }
+        }
+    }
+
+    fn fail(&self, partition: i32, what: &str) -> Failure {
+        Failure::Kafka(format!("cannot read {} {partition}: {what}", self.topic))
+    }
+
+    /// How far it came in a stretch that should be there; `None`: its first offset is gone.
+    fn some(
+        &self,
+        partition: i32,
+        offsets: Range<u64>,
+        take: &mut impl FnMut(&BorrowedMessage<'_>),
+    ) -> Result<Option<u64>, Failure> {
         use rdkafka::Message as _;
 
-        let there = self.watermarks(partition)?;
-        let (from, to) = (offsets.start.max(there.start), offsets.end.min(there.end));
-        if from >= to {
-            return Ok(());
-        }
-        let fail = |what: String| {
-            Failure::Kafka(format!("cannot read {} {partition}: {what}", self.topic))
-        };
+        let (from, to) = (offsets.start, offsets.end);
         let mut list = TopicPartitionList::new();
         let start = Offset::Offset(i64::try_from(from).unwrap_or(i64::MAX));
         list.add_partition_offset(&self.topic, partition, start)
             .and_then(|()| self.consumer.assign(&list))
-            .map_err(|error| fail(error.to_string()))?;
-        let mut heard = Instant::now();
+            .map_err(|error| self.fail(partition, &error.to_string()))?;
+        let (mut heard, mut reached, mut ended) = (Instant::now(), from, false);
         while heard.elapsed() < SILENCE {
             match self.consumer.poll(Duration::from_millis(100)) {
                 None => {}
                 Some(Ok(message)) => {
                     heard = Instant::now();
                     let offset = u64::try_from(message.offset()).unwrap_or(0);
-                    if message.partition() != partition || offset < from {
+                    // Of an earlier stretch.
+                    if message.partition() != partition || offset < reached {
                         continue;
                     }
                     if offset < to {
                         take(&message);
                     }
-                    if offset.saturating_add(1) >= to {
-                        return Ok(());
+                    reached = offset.saturating_add(1);
+                    if reached >= to {
+                        return Ok(Some(to));
                     }
                 }
-                Some(Err(KafkaError::PartitionEOF(at))) if at == partition => return Ok(()),
-                Some(Err(KafkaError::PartitionEOF(_))) => {}
-                // Deleted while we looked: what is left of the stretch is none of it.
+                // A broker that leads since a moment ago may not know yet how far it goes.
+                Some(Err(KafkaError::PartitionEOF(at))) => ended |= at == partition,
                 Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => {
-                    return Ok(());
+                    return match reached == from {
+                        true => Ok(None),
+                        false => Err(self.fail(partition, "a position is gone")),
+                    };
+                }
+                Some(Err(KafkaError::MessageConsumption(code))) if is_damage(code) => {
+                    return Err(self.fail(partition, &code.to_string()));
                 }
                 // Brokers that go away come back, or the silence is too long.
                 Some(Err(error)) => tracing::debug!(%error, "reading a stretch"),
             }
         }
-        Err(fail("no answer in time".to_owned()))
+        match ended {
+            true => Ok(Some(reached)),
+            false => Err(self.fail(partition, "no answer in time")),
+        }
     }
+}
+
+/// Whether an error says that records have come that are not what was sent. librdkafka passes over them.
+pub(super) fn is_damage(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::BadMessage
+            | RDKafkaErrorCode::BadCompression
+            | RDKafkaErrorCode::InvalidMessage
+            | RDKafkaErrorCode::InvalidMessageSize
+    )
 }
 
 /// Positions in flight: all records of the topic at or above what the group has committed, by partition.

@@ -69,6 +69,9 @@ impl Settler<'_> {
         busy: &mut Busy,
     ) -> Result<(Known, Vec<Place>), Failure> {
         recover::quiesce(self.store).await?;
+        // What is stored, before more is: then our statements go on from where those of a worker do that is not dead, and of
+        // each two with the same token one alone does anything.
+        self.catch_up(partitions).await?;
         let committed = block_in_place(|| self.group.committed(partitions))?;
         let (mut places, mut inserted) = (Vec::new(), false);
         for partition in partitions {
@@ -79,13 +82,20 @@ impl Settler<'_> {
         }
         if inserted {
             tracing::info!("what was in flight is stored");
+            self.catch_up(partitions).await?;
         }
         let known = recover::known(self.store).await?;
-        let ours: Vec<u32> = partitions.iter().map(|p| log_partition(*p)).collect();
-        // Other workers see to the roll-ups of theirs.
-        let marks = recover::marks_of(self.store, &ours).await?;
-        catch_up_from_receipts(self.store, &marks).await?;
         Ok((known, places))
+    }
+
+    /// Brings the roll-ups to where `clicks` is, of each partition by itself, as workers do. Other workers see to those of
+    /// theirs.
+    async fn catch_up(&self, partitions: &[i32]) -> Result<(), Failure> {
+        for partition in partitions {
+            let marks = recover::marks_of(self.store, &[log_partition(*partition)]).await?;
+            catch_up_from_receipts(self.store, &marks).await?;
+        }
+        Ok(())
     }
 
     async fn settle_one(
@@ -117,6 +127,13 @@ impl Settler<'_> {
         let range = offsets(at, &planned);
         let to = range.end.min(there.end).max(at);
         let stretch = block_in_place(|| self.reader.stretch(partition, range.clone()))?;
+        if stretch.to < to {
+            // Whatever is not read would count as settled.
+            return Err(Failure::Kafka(format!(
+                "partition {partition} gives no records from {} to {to}, which may be in flight",
+                stretch.to
+            )));
+        }
         let last = stretch.records.last().map(|record| Last {
             offset: record.offset,
             fingerprint: fingerprint(record),
@@ -169,10 +186,17 @@ impl Settler<'_> {
         };
         let stretch =
             block_in_place(|| self.reader.stretch(partition, last.offset..last.offset + 1))?;
-        Ok(stretch
-            .records
-            .first()
-            .is_some_and(|record| fingerprint(record) == last.fingerprint))
+        if let Some(record) = stretch.records.first() {
+            return Ok(fingerprint(record) == last.fingerprint);
+        }
+        // Deleted meanwhile, or not given: silence is no other topic.
+        match block_in_place(|| self.reader.watermarks(partition))?.start > last.offset {
+            true => Ok(true),
+            false => Err(Failure::Kafka(format!(
+                "partition {partition} does not give the record at {}",
+                last.offset
+            ))),
+        }
     }
 
     /// The place behind the newest click of the partition that is stored.

@@ -3,17 +3,20 @@
 //! As with the click log there are two states. A partition that has come is in doubt until it is settled. An error
 //! anywhere ends the membership: the partitions go to workers that can store, and we begin anew after a pause.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use kafka::Kafka;
+use kafka::{Kafka, Key};
 use metrics::{counter, gauge};
+use schemas::click::Stream;
 use schemas::health::Health;
 use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 
 use super::dead::Sender;
 use super::group::{Group, last_of};
+use super::holes::Holes;
 use super::mark::{Last, Mark};
 use super::settle::{Notes, Settler};
 use super::{Reader, log_partition};
@@ -26,6 +29,7 @@ use crate::metrics as m;
 use crate::migrate::migrate;
 use crate::pipeline::{age_seconds, connect};
 use crate::recover;
+use crate::source::{Claim, Record};
 use crate::writer::{Behind, Writer};
 
 /// Longest time in one poll: what a stop waits.
@@ -33,6 +37,9 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// How long a partition is silent before its offset is committed without an intent, so that lag reads 0.
 const IDLE: Duration = Duration::from_millis(500);
+
+/// How long a partition that is not silent goes without a commit.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// How long the group's word is good. A worker that was stopped for longer than its session asks before it rolls up what
 /// it stored: another one may have done so.
@@ -56,6 +63,30 @@ struct Part {
     /// `next` is committed, without an intent.
     clean: bool,
     stored_at: Instant,
+    committed_at: Instant,
+}
+
+impl Part {
+    /// Commits how far all is stored, without an intent.
+    fn commit(&mut self, group: &Group, partition: i32) -> Result<(), Failure> {
+        let mark = Mark {
+            last: self.last,
+            planned: None,
+        };
+        block_in_place(|| group.commit(partition, self.next, &mark))?;
+        self.clean = true;
+        self.committed_at = Instant::now();
+        Ok(())
+    }
+}
+
+/// The stream that a record says it is of.
+fn stream_of(record: &Record) -> Option<Stream> {
+    match record.claim {
+        Claim::Key(Key::Click(id)) => Some(id.stream),
+        Claim::Key(Key::Book(stream)) => Some(stream),
+        _ => None,
+    }
 }
 
 /// One membership.
@@ -71,14 +102,15 @@ impl Worker {
     /// Runs until shutdown. Errors are retried for ever: clicks are safe in Kafka, and `health` says why they wait.
     pub(crate) async fn run(self) {
         let shutdown = self.shutdown.clone();
-        drained(shutdown, self.attempts()).await;
+        drained(shutdown, async move { self.attempts().await }).await;
     }
 
     async fn attempts(&self) {
         let mut attempts = Attempts::new(&self.health, &self.shutdown);
+        let holes = Arc::default();
         while !self.shutdown.is_cancelled() {
             let mut went_well = false;
-            if let Err(failure) = self.attempt(&mut went_well).await {
+            if let Err(failure) = self.attempt(&holes, &mut went_well).await {
                 attempts.failed(failure, went_well).await;
             } else {
                 return;
@@ -86,7 +118,11 @@ impl Worker {
         }
     }
 
-    async fn attempt(&self, went_well: &mut bool) -> Result<(), Failure> {
+    async fn attempt(
+        &self,
+        holes: &Arc<Mutex<Holes>>,
+        went_well: &mut bool,
+    ) -> Result<(), Failure> {
         // Who cannot store does not take partitions from those who can.
         let Some(store) = connect(&self.config.clickhouse, &self.health, &self.shutdown).await?
         else {
@@ -97,7 +133,8 @@ impl Worker {
         let busy = recover::busy(&store).await?;
         let ingested = recover::newest_ingested(&store).await?;
         self.health.ready(CLICKHOUSE);
-        let group = block_in_place(|| Group::join(&self.kafka, self.config.limits()))?;
+        let holes = Arc::clone(holes);
+        let group = block_in_place(|| Group::join(&self.kafka, self.config.limits(), holes))?;
         let mut session = Session {
             group,
             writer: Writer::new(store, ingested),
@@ -161,7 +198,9 @@ impl Session<'_> {
         self.parts.retain(|partition, _| {
             let held = group.holds(*partition);
             if !held {
-                gauge!(m::LAG_RECORDS, "partition" => partition.to_string()).set(0.0);
+                for name in [m::LAG_RECORDS, m::LAG_SECONDS] {
+                    gauge!(name, "partition" => partition.to_string()).set(0.0);
+                }
             }
             held
         });
@@ -201,6 +240,7 @@ impl Session<'_> {
                 last: place.last,
                 clean: false,
                 stored_at: Instant::now(),
+                committed_at: Instant::now(),
             };
             self.parts.insert(place.partition, part);
         }
@@ -218,13 +258,19 @@ impl Session<'_> {
                 continue;
             };
             let last = last_of(&fetched);
+            let known = &mut part.judge.known;
+            let new: BTreeSet<Stream> = fetched.records.iter().filter_map(stream_of).collect();
+            let new: Vec<Stream> = new.into_iter().filter(|s| !known.knows(*s)).collect();
+            // Another partition may have had it: its clicks are sent again, and partitions were added since.
+            for (stream, mark) in recover::stored_of(&self.writer.store, &new).await? {
+                known.stored_below(stream, mark);
+            }
             let busy = &mut self.busy;
             let batch =
                 block_in_place(|| part.judge.batch(log_partition(partition), fetched, busy));
             any_more |= batch.more;
             let oldest = batch.clicks.first().map_or(0, |c| c.click.time_ms);
-            gauge!(m::LAG_SECONDS, "partition" => log_partition(partition).to_string())
-                .set(age_seconds(oldest));
+            gauge!(m::LAG_SECONDS, "partition" => partition.to_string()).set(age_seconds(oldest));
             let notes = Notes {
                 group: &self.group,
                 partition,
@@ -234,10 +280,12 @@ impl Session<'_> {
                 block_in_place(|| self.dead.send(partition, &batch.dead))?;
             }
             match self.writer.store_batch(&notes, &batch).await {
-                Ok(range) => {
-                    if let Some(range) = range {
-                        part.behind.add(range);
+                Ok(ranges) => {
+                    if !ranges.is_empty() {
+                        // With its intent.
+                        part.committed_at = Instant::now();
                     }
+                    ranges.into_iter().for_each(|range| part.behind.add(range));
                     part.next = batch.offsets.end;
                     part.last = last.or(part.last);
                     part.clean = false;
@@ -263,24 +311,22 @@ impl Session<'_> {
             if !part.behind.is_due(more) {
                 continue;
             }
-            if self.group.since_commit() >= LEASE {
-                // Asks the group by saying what it knows already.
-                let mark = Mark {
-                    last: part.last,
-                    planned: None,
-                };
-                match block_in_place(|| self.group.commit(*partition, part.next, &mark)) {
-                    Ok(()) => part.clean = true,
-                    Err(Failure::Lost(_)) => continue,
-                    Err(failure) => return Err(failure),
+            while !part.behind.is_empty() {
+                if self.group.since_commit() >= LEASE {
+                    // Asks the group by saying what it knows already.
+                    match part.commit(&self.group, *partition) {
+                        Ok(()) => {}
+                        Err(Failure::Lost(_)) => break,
+                        Err(failure) => return Err(failure),
+                    }
                 }
+                // A commit of another partition may have brought the news that this one went: its new owner rolls up what we
+                // stored, and both would count it.
+                if !self.group.holds(*partition) {
+                    break;
+                }
+                part.behind.roll_up_one(&self.writer.store).await?;
             }
-            // A commit of another partition may have brought the news that this one went: its new owner rolls up what we
-            // stored, and both would count it.
-            if !self.group.holds(*partition) {
-                continue;
-            }
-            part.behind.roll_up(&self.writer.store).await?;
         }
         self.forget();
         Ok(())
@@ -289,19 +335,16 @@ impl Session<'_> {
     /// Commits the offsets of partitions that have been silent for a while.
     fn commit_idle(&mut self, silent: Duration) -> Result<(), Failure> {
         for (partition, part) in &mut self.parts {
-            if part.clean || part.stored_at.elapsed() < silent {
+            let is_silent = part.stored_at.elapsed() >= silent;
+            // Records that hold nothing new write no intent, and a long stretch of them would be read again.
+            if part.clean || !is_silent && part.committed_at.elapsed() < BUSY {
                 continue;
             }
-            let mark = Mark {
-                last: part.last,
-                planned: None,
-            };
-            match block_in_place(|| self.group.commit(*partition, part.next, &mark)) {
-                Ok(()) => {
-                    part.clean = true;
-                    gauge!(m::LAG_SECONDS, "partition" => log_partition(*partition).to_string())
-                        .set(0.0);
+            match part.commit(&self.group, *partition) {
+                Ok(()) if is_silent => {
+                    gauge!(m::LAG_SECONDS, "partition" => partition.to_string()).set(0.0);
                 }
+                Ok(()) => {}
                 Err(Failure::Lost(_)) => {}
                 Err(failure) => return Err(failure),
             }

@@ -206,6 +206,15 @@ impl World {
         (running, health)
     }
 
+    /// Has ingest reach the engine by this address.
+    pub(crate) fn reached_by(&mut self, addr: SocketAddr) {
+        let password = std::fs::read_to_string(self.path().join("clickhouse.password")).unwrap();
+        let url = format!("http://signpost:{}@{addr}", password.trim());
+        self.settings
+            .retain(|(name, _)| *name != "SIGNPOST_CLICKHOUSE_URL");
+        self.settings.push(("SIGNPOST_CLICKHOUSE_URL", url));
+    }
+
     /// What the acknowledgement says.
     pub(crate) fn acknowledged(&self) -> u64 {
         let content = std::fs::read_to_string(self.path().join("clicks/ack")).unwrap_or_default();

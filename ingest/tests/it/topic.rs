@@ -32,6 +32,11 @@ pub(crate) struct Topic {
 impl Topic {
     pub(crate) async fn new(partitions: i32) -> Self {
         let bootstrap = tokio::task::block_in_place(broker::shared).to_owned();
+        Self::on(bootstrap, partitions).await
+    }
+
+    /// A topic on these brokers.
+    pub(crate) async fn on(bootstrap: String, partitions: i32) -> Self {
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", &bootstrap)
             .set("enable.idempotence", "true")

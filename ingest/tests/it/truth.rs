@@ -4,7 +4,7 @@
 use clickhouse::Row;
 use serde::Deserialize;
 
-use crate::support::World;
+use crate::support::{World, eventually};
 
 #[derive(Debug, Row, Deserialize)]
 struct Id {
@@ -28,6 +28,18 @@ impl World {
         expected.sort_unstable();
         self.holds(&expected).await;
         self.roll_ups_agree().await;
+    }
+
+    /// Waits until each roll-up has something.
+    pub(crate) async fn rolled_up(&self) {
+        eventually("all rolled up", async || {
+        let receipts = "SELECT countIf(n = 0) FROM (SELECT count() AS n FROM signpost.clicks_15m WHERE link = 0 \
+                        UNION ALL SELECT count() FROM signpost.clicks_by_period WHERE link = 0 \
+                        UNION ALL SELECT count() FROM signpost.visitors_by_month WHERE link = 0 \
+                        UNION ALL SELECT count() FROM signpost.stream_days)";
+        (self.number(receipts).await == 0).then_some(())
+    })
+    .await;
     }
 
     pub(crate) async fn holds(&self, expected: &[(u64, u16, u64)]) {

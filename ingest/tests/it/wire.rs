@@ -78,6 +78,22 @@ impl Wire {
                 .any(|bytes| bytes.ends_with(b"0\r\n\r\n"))
     }
 
+    /// The tokens of statements that fill this roll-up.
+    pub(crate) fn tokens(&self, table: &str) -> Vec<String> {
+        let name = format!("insert_deduplication_token={table}-");
+        let said = self.said.lock().unwrap();
+        let mut tokens: Vec<_> = said
+            .iter()
+            .flat_map(|bytes| {
+                let text = String::from_utf8_lossy(bytes);
+                let tokens = text.split(&name).skip(1).map(|rest| rest[..32].to_owned());
+                tokens.collect::<Vec<_>>()
+            })
+            .collect();
+        tokens.sort_unstable();
+        tokens
+    }
+
     /// Says everything once more, to the engine itself; returns how many inserts that were.
     pub(crate) async fn replay(&self) -> usize {
         let said = self.said.lock().unwrap().clone();

@@ -183,9 +183,7 @@ async fn statements_of_an_earlier_worker_that_arrive_late_change_nothing() {
     let (mut world, topic) = (World::new().await, Topic::new(2).await);
     world.reads(&topic);
     let wire = Wire::to(world.addr).await;
-    let password = std::fs::read_to_string(world.path().join("clickhouse.password")).unwrap();
-    let url = format!("http://signpost:{}@{}", password.trim(), wire.addr);
-    world.settings.push(("SIGNPOST_CLICKHOUSE_URL", url));
+    world.reached_by(wire.addr);
     for partition in 0..2 {
         world.ship(&topic, partition, (7, partition as u16), 800);
     }
@@ -202,21 +200,12 @@ async fn an_insert_of_a_dead_worker_that_arrives_late_is_the_one_its_successor_m
     let (mut world, topic) = (World::new().await, Topic::new(1).await);
     world.reads(&topic);
     let wire = Wire::to(world.addr).await;
-    let password = std::fs::read_to_string(world.path().join("clickhouse.password")).unwrap();
-    let url = format!("http://signpost:{}@{}", password.trim(), wire.addr);
-    world.settings.push(("SIGNPOST_CLICKHOUSE_URL", url));
+    world.reached_by(wire.addr);
     let worker = world.spawn("ingest", &[]);
     world.ship(&topic, 0, (7, 0), 100);
     world.caught_up(&topic, 1).await;
     // Nothing of it is under way any more.
-    eventually("all rolled up", async || {
-        let receipts = "SELECT countIf(n = 0) FROM (SELECT count() AS n FROM signpost.clicks_15m WHERE link = 0 \
-                        UNION ALL SELECT count() FROM signpost.clicks_by_period WHERE link = 0 \
-                        UNION ALL SELECT count() FROM signpost.visitors_by_month WHERE link = 0 \
-                        UNION ALL SELECT count() FROM signpost.stream_days)";
-        (world.number(receipts).await == 0).then_some(())
-    })
-    .await;
+    world.rolled_up().await;
     wire.hold();
     world.ship(&topic, 0, (7, 0), 200);
     eventually("a whole statement under way", async || {

@@ -10,13 +10,25 @@ const MAX_SECONDS: u64 = 86_400;
 /// Header lines hyper has room for.
 const MAX_HEADERS: u64 = 100;
 
-/// Most connections that are allowed unasked: at some 2 KiB each, they then take no more memory than a small machine has.
+/// Most connections that are allowed unasked: at some 2 KiB each, idle and in cleartext, they then take no more memory than a
+/// small machine has.
 const MOST_CONNECTIONS: usize = 100_000;
 
 /// Descriptors that are left for everything else: downloads (two each, 1,000 of them), files, the feed.
 const OTHER_DESCRIPTORS: usize = 2_500;
 
-/// Connections that one address is allowed unasked, however few are allowed in all: an office or a mobile network shares one.
+/// Descriptors that are left for everything else where more connections are asked for than there are descriptors.
+const LEAST_OTHER: usize = 256;
+
+/// Share of all connections, in percent, from which on there are many: then idle ones make room sooner.
+const MANY_PERCENT: usize = 80;
+
+/// How long a connection may be idle, and a head may take, while there are many: an attacker with few addresses fills all
+/// places by a request a minute, and honest visitors come back by a new one.
+const IDLE_OF_MANY: Duration = Duration::from_secs(5);
+const HEAD_OF_MANY: Duration = Duration::from_secs(5);
+
+/// Connections that one address is allowed unasked, of half of all at most: an office or a mobile network shares one.
 const LEAST_PER_ADDRESS: usize = 1_000;
 
 /// Limits on what clients may do.
@@ -46,6 +58,9 @@ pub struct Limits {
     /// Connections of one address, of a /64 with IPv6 (`SIGNPOST_PROXY_MAX_CONNECTIONS_PER_ADDRESS`); more are closed at once.
     /// `None`: a quarter of all. Trusted proxies have no limit of their own.
     pub per_address: Option<usize>,
+    /// TLS handshakes a second of one address, of a /64 with IPv6 (`SIGNPOST_PROXY_MAX_HANDSHAKES_PER_SECOND`), and four times as many
+    /// in a row; connections with more are closed at once. Trusted proxies have no limit.
+    pub handshakes: u32,
     /// How long connections may take to finish at the end (`SIGNPOST_PROXY_DRAIN_SECONDS`).
     pub drain: Duration,
 }
@@ -63,6 +78,7 @@ impl Default for Limits {
             idle: Duration::from_secs(60),
             connections: None,
             per_address: None,
+            handshakes: 50,
             drain: Duration::from_secs(10),
         }
     }
@@ -106,6 +122,7 @@ impl Limits {
         let per_address = some("SIGNPOST_PROXY_MAX_CONNECTIONS_PER_ADDRESS", 10_000_000);
         let headers = some("SIGNPOST_PROXY_MAX_HEADERS", MAX_HEADERS);
         let pipelined = some("SIGNPOST_PROXY_MAX_PIPELINED", 100_000);
+        let handshakes = some("SIGNPOST_PROXY_MAX_HANDSHAKES_PER_SECOND", 1_000_000);
         Self {
             header_bytes: header_bytes as usize,
             headers: headers.unwrap_or(default.headers),
@@ -117,22 +134,43 @@ impl Limits {
             idle,
             connections,
             per_address,
+            handshakes: handshakes.map_or(default.handshakes, |some| some as u32),
             drain,
         }
     }
 
     /// Connections of all workers, where the process may have this many descriptors open.
     pub fn connections(&self, descriptors: usize) -> usize {
-        self.connections.unwrap_or_else(|| {
-            let left = descriptors.saturating_sub(OTHER_DESCRIPTORS);
-            left.max(descriptors / 2).clamp(1, MOST_CONNECTIONS)
-        })
+        let left = descriptors.saturating_sub(OTHER_DESCRIPTORS);
+        let left = left.max(descriptors / 2);
+        match self.connections {
+            // Beyond it nobody could be accepted, and no file be opened.
+            Some(given) => given.min(descriptors.saturating_sub(LEAST_OTHER).max(left)),
+            None => left.min(MOST_CONNECTIONS),
+        }
+        .max(1)
+    }
+
+    /// Whether so many connections are many, of this many that are allowed.
+    pub fn is_many(open: usize, connections: usize) -> bool {
+        open * 100 >= connections * MANY_PERCENT
+    }
+
+    /// The limits while there are many connections.
+    #[must_use]
+    pub fn of_many(self) -> Self {
+        Self {
+            idle: self.idle.min(IDLE_OF_MANY),
+            header: self.header.min(HEAD_OF_MANY),
+            ..self
+        }
     }
 
     /// Connections of one address, of this many in all.
     pub fn per_address(&self, connections: usize) -> usize {
         self.per_address
-            .unwrap_or_else(|| (connections / 4).max(LEAST_PER_ADDRESS))
+            .unwrap_or_else(|| (connections / 4).max(LEAST_PER_ADDRESS.min(connections / 2)))
+            .max(1)
     }
 }
 
@@ -152,12 +190,19 @@ mod tests {
             assert_eq!(limits.connections(descriptors), connections);
         }
         assert_eq!(limits.per_address(17_500), 4_375);
-        assert_eq!(limits.per_address(512), LEAST_PER_ADDRESS);
+        assert_eq!(limits.per_address(3_000), LEAST_PER_ADDRESS);
+        // One address never has all.
+        assert_eq!((limits.per_address(512), limits.per_address(1)), (256, 1));
         let given = Limits {
             connections: Some(7),
             per_address: Some(3),
             ..limits
         };
         assert_eq!((given.connections(1024), given.per_address(7)), (7, 3));
+        let given = Limits {
+            connections: Some(10_000),
+            ..limits
+        };
+        assert_eq!(given.connections(4096), 4096 - LEAST_OTHER);
     }
 }

@@ -4,6 +4,8 @@
 //! this link and this version of its password. Keys come by the feed like salts; a cookie made with any key that is still
 //! there opens, so that a change of keys logs nobody out at once.
 
+use std::ops::ControlFlow;
+
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::HeaderValue;
 use http::header::COOKIE;
@@ -11,6 +13,7 @@ use schemas::feed::CookieKey;
 use sha2::Sha256;
 
 use crate::extended::Asked;
+use crate::request::Headers;
 
 /// How long a given password is remembered, in seconds. A day: a working day without being asked twice.
 const REMEMBERED_S: i64 = 86_400;
@@ -34,7 +37,7 @@ const PROOF_BYTES: usize = 16;
 #[derive(Debug)]
 pub struct Door<'a> {
     keys: &'a [CookieKey],
-    cookies: &'a [u8],
+    cookies: Headers<'a>,
     host: &'a [u8],
     link: u64,
     version: u32,
@@ -46,7 +49,7 @@ impl<'a> Door<'a> {
     pub(super) fn new(asked: &Asked<'a>, link: u64, version: u32) -> Self {
         Self {
             keys: asked.table.cookie_keys(),
-            cookies: asked.head.header(&COOKIE),
+            cookies: asked.head.headers,
             host: asked.host.as_bytes(),
             link,
             version,
@@ -57,12 +60,25 @@ impl<'a> Door<'a> {
 
     /// Whether the visitor has given the password before.
     pub(crate) fn is_open(&self) -> bool {
-        self.cookies
-            .split(|b| *b == b';')
-            .map(<[u8]>::trim_ascii)
-            .filter_map(|cookie| cookie.strip_prefix(NAME.as_bytes())?.strip_prefix(b"="))
-            .take(MAX_COOKIES)
-            .any(|value| self.proves(value))
+        let mut left = MAX_COOKIES;
+        // With HTTP/2 browsers send cookies in several fields (RFC 9113 8.2.3).
+        let open = self.cookies.each_from_last(&COOKIE, |field| {
+            let opens = field
+                .split(|b| *b == b';')
+                .map(<[u8]>::trim_ascii)
+                .filter_map(|cookie| cookie.strip_prefix(NAME.as_bytes())?.strip_prefix(b"="))
+                .take_while(|_| {
+                    let looks = left > 0;
+                    left = left.saturating_sub(1);
+                    looks
+                })
+                .any(|value| self.proves(value));
+            match opens {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+        open.is_some()
     }
 
     fn proves(&self, value: &[u8]) -> bool {
@@ -125,6 +141,7 @@ impl<'a> Door<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::Line;
 
     fn key(byte: u8, starts_at_ms: i64, ends_at_ms: i64) -> CookieKey {
         CookieKey {
@@ -134,10 +151,10 @@ mod tests {
         }
     }
 
-    fn door<'a>(keys: &'a [CookieKey], cookies: &'a [u8]) -> Door<'a> {
+    fn door<'a>(keys: &'a [CookieKey], cookies: &'a [Line<'a>]) -> Door<'a> {
         Door {
             keys,
-            cookies,
+            cookies: Headers::Lines(cookies),
             host: b"go.test",
             link: 7,
             version: 2,
@@ -147,7 +164,7 @@ mod tests {
     }
 
     fn made(keys: &[CookieKey]) -> Vec<u8> {
-        let cookie = door(keys, b"").cookie("/a;b/c").expect("a key");
+        let cookie = door(keys, &[]).cookie("/a;b/c").expect("a key");
         let text = cookie.to_str().expect("text").to_owned();
         assert!(
             text.ends_with("; Path=/a; Max-Age=86400; HttpOnly; SameSite=Lax"),
@@ -155,7 +172,7 @@ mod tests {
         );
         let secure = Door {
             secure: true,
-            ..door(keys, b"")
+            ..door(keys, &[])
         };
         let secure = secure.cookie("/a").expect("a key");
         assert!(
@@ -172,8 +189,16 @@ mod tests {
         let keys = [key(1, 0, 200_000_000), key(2, 200_000_000, 400_000_000)];
         let cookie = made(&keys);
         let others = [&b"x=1; "[..], &cookie, b" ; y"].concat();
+        let several = [
+            (&b"cookie"[..], &b"x=1"[..]),
+            (b"Cookie", &cookie),
+            (b"cookie", b"signpost_open=1.2"),
+        ];
+        let cookie = [(&b"Cookie"[..], &cookie[..])];
+        let others = [(&b"cookie"[..], &others[..])];
         let open = |door: Door<'_>| door.is_open();
         assert!(open(door(&keys, &cookie)) && open(door(&keys, &others)));
+        assert!(open(door(&keys, &several)));
         assert!(open(Door {
             now_s: 100_000 + 86_399,
             ..door(&keys, &cookie)
@@ -220,9 +245,17 @@ mod tests {
             good.replace("=100000", "=-9223372036854775808"),
         ];
         for cookie in bad {
-            assert!(!door(&keys, cookie.as_bytes()).is_open(), "{cookie}");
+            let line = [(&b"cookie"[..], cookie.as_bytes())];
+            assert!(!door(&keys, &line).is_open(), "{cookie}");
         }
-        assert!(door(&keys, b"").cookie("/\n").is_none());
-        assert!(door(&[key(1, 0, 5)], b"").cookie("/a").is_none());
+        assert!(door(&keys, &[]).cookie("/\n").is_none());
+        assert!(door(&[key(1, 0, 5)], &[]).cookie("/a").is_none());
+        // However many fields they come in.
+        let good = good.as_bytes();
+        let mut many = vec![(&b"cookie"[..], &b"signpost_open=1.2"[..]); MAX_COOKIES];
+        many.insert(0, (b"cookie", good));
+        assert!(!door(&keys, &many).is_open());
+        many.pop();
+        assert!(door(&keys, &many).is_open());
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::client_ip::network;
+use crate::enrich::lower_priority;
 use crate::metrics as names;
 
 /// Threads that check. A check takes some 20 ms of a core and 20 MB of memory; redirects need the other cores.
@@ -29,10 +30,17 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// Wrong passwords from one address (of IPv6: one network of 64 bits) within [`WINDOW_MS`].
 const MAX_WRONG: u32 = 10;
 
-/// Milliseconds in which wrong passwords are counted together.
+/// Passwords from one address within [`WINDOW_MS`], right ones included: a check costs as much either way. Many people may
+/// share an address.
+const MAX_TRIES: u32 = 300;
+
+/// Checks for one address that wait or run at a time: half of what may wait, so that nobody has all of it.
+const MAX_AT_ONCE: u32 = 32;
+
+/// Milliseconds in which tries are counted together.
 const WINDOW_MS: i64 = 300_000;
 
-/// Addresses remembered. With more the oldest windows go; some 3 MB.
+/// Addresses remembered; with more the older half goes. Some 3 MB.
 const MAX_ADDRESSES: usize = 50_000;
 
 /// Largest memory of a hash, in KiB; most passes over it; most lanes. Twice and more of what control planes choose.
@@ -59,12 +67,36 @@ struct Job {
     answer: oneshot::Sender<bool>,
 }
 
-/// The pool, and who has failed how often.
+/// The pool, and who has tried how often.
 #[derive(Debug)]
 pub struct Passwords {
     jobs: Option<SyncSender<Job>>,
-    /// Beginning of the window, and attempts in it.
-    wrong: DashMap<IpAddr, (i64, u32)>,
+    tries: DashMap<IpAddr, Tries>,
+}
+
+/// What one address has tried.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tries {
+    /// Beginning of the window.
+    since_ms: i64,
+    wrong: u32,
+    all: u32,
+    /// Under way now.
+    at_once: u32,
+}
+
+/// A check under way, until this is dropped.
+struct Underway<'p> {
+    passwords: &'p Passwords,
+    network: IpAddr,
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        if let Some(mut tries) = self.passwords.tries.get_mut(&self.network) {
+            tries.at_once = tries.at_once.saturating_sub(1);
+        }
+    }
 }
 
 impl std::fmt::Debug for Job {
@@ -85,11 +117,14 @@ impl Passwords {
             let waiting = Arc::clone(&waiting);
             std::thread::Builder::new()
                 .name(format!("password-{number}"))
-                .spawn(move || while work(&waiting) {})?;
+                .spawn(move || {
+                    lower_priority();
+                    while work(&waiting) {}
+                })?;
         }
         Ok(Self {
             jobs: Some(jobs),
-            wrong: DashMap::new(),
+            tries: DashMap::new(),
         })
     }
 
@@ -97,7 +132,7 @@ impl Passwords {
     pub fn none() -> Self {
         Self {
             jobs: None,
-            wrong: DashMap::new(),
+            tries: DashMap::new(),
         }
     }
 
@@ -117,9 +152,10 @@ impl Passwords {
     async fn checked(&self, ip: IpAddr, password: &[u8], phc: &str, now_ms: i64) -> Checked {
         let network = network(ip);
         // Counted before it is known, so that many at once are no way around the limit.
-        if !self.count(network, now_ms) {
-            return Checked::Limited;
-        }
+        let underway = match self.count(network, now_ms) {
+            Ok(underway) => underway,
+            Err(refused) => return refused,
+        };
         let (answer, answered) = oneshot::channel();
         let job = Job {
             password: password.to_vec(),
@@ -130,41 +166,76 @@ impl Passwords {
         let right = match sent {
             Some(Ok(())) => timeout(DEADLINE, answered).await,
             _ => {
-                self.uncount(network);
+                self.uncount(network, true);
                 return Checked::Busy;
             }
         };
+        drop(underway);
         match right {
             Ok(Ok(true)) => {
-                self.uncount(network);
+                self.uncount(network, false);
                 Checked::Right
             }
             Ok(Ok(false)) => Checked::Wrong,
-            _ => Checked::Busy,
-        }
-    }
-
-    /// Counts an attempt; false when there were enough.
-    fn count(&self, network: IpAddr, now_ms: i64) -> bool {
-        if self.wrong.len() >= MAX_ADDRESSES {
-            self.wrong
-                .retain(|_, (since, _)| now_ms - *since < WINDOW_MS);
-            if self.wrong.len() >= MAX_ADDRESSES {
-                self.wrong.clear();
+            // Nobody has looked at it.
+            _ => {
+                self.uncount(network, true);
+                Checked::Busy
             }
         }
-        let mut entry = self.wrong.entry(network).or_insert((now_ms, 0));
-        if now_ms - entry.0 >= WINDOW_MS {
-            *entry = (now_ms, 0);
-        }
-        let more = entry.1 < MAX_WRONG;
-        entry.1 += u32::from(more);
-        more
     }
 
-    fn uncount(&self, network: IpAddr) {
-        if let Some(mut entry) = self.wrong.get_mut(&network) {
-            entry.1 = entry.1.saturating_sub(1);
+    /// Counts a try as a wrong one, if there may be one more.
+    fn count(&self, network: IpAddr, now_ms: i64) -> Result<Underway<'_>, Checked> {
+        if self.tries.len() >= MAX_ADDRESSES {
+            self.forget(now_ms);
+        }
+        let mut tries = self.tries.entry(network).or_default();
+        if now_ms - tries.since_ms >= WINDOW_MS || tries.all == 0 {
+            *tries = Tries {
+                since_ms: now_ms,
+                at_once: tries.at_once,
+                ..Tries::default()
+            };
+        }
+        if tries.wrong >= MAX_WRONG || tries.all >= MAX_TRIES {
+            return Err(Checked::Limited);
+        }
+        if tries.at_once >= MAX_AT_ONCE {
+            return Err(Checked::Busy);
+        }
+        tries.wrong += 1;
+        tries.all += 1;
+        tries.at_once += 1;
+        drop(tries);
+        Ok(Underway {
+            passwords: self,
+            network,
+        })
+    }
+
+    /// Makes room: who tried long ago goes, and if that is not enough, whoever tried before half of the others.
+    fn forget(&self, now_ms: i64) {
+        self.tries
+            .retain(|_, tries| now_ms - tries.since_ms < WINDOW_MS);
+        if self.tries.len() < MAX_ADDRESSES {
+            return;
+        }
+        let mut begun: Vec<i64> = self.tries.iter().map(|tries| tries.since_ms).collect();
+        let middle = begun.len() / 2;
+        if begun.is_empty() {
+            return;
+        }
+        let (_, middle, _) = begun.select_nth_unstable(middle);
+        let middle = *middle;
+        self.tries.retain(|_, tries| tries.since_ms > middle);
+    }
+
+    /// It was no wrong one; `unseen`: nor was it checked.
+    fn uncount(&self, network: IpAddr, unseen: bool) {
+        if let Some(mut tries) = self.tries.get_mut(&network) {
+            tries.wrong = tries.wrong.saturating_sub(1);
+            tries.all = tries.all.saturating_sub(u32::from(unseen));
         }
     }
 }
@@ -261,6 +332,50 @@ mod tests {
         assert_eq!(
             check(&passwords, "2001:db8:0:1::", "right", &phc, 0),
             Checked::Right
+        );
+    }
+
+    #[test]
+    fn right_passwords_are_limited_too_and_nobody_has_the_pool_alone() {
+        let passwords = Passwords::none();
+        let ip: IpAddr = "192.0.2.1".parse().expect("address");
+        let other: IpAddr = "192.0.2.2".parse().expect("address");
+        for _ in 0..MAX_TRIES {
+            let underway = passwords.count(ip, 0);
+            assert!(underway.is_ok());
+            drop(underway);
+            passwords.uncount(ip, false);
+        }
+        assert!(matches!(passwords.count(ip, 0), Err(Checked::Limited)));
+        assert!(passwords.count(ip, WINDOW_MS).is_ok());
+        // Of those that are under way nothing is known yet, so wrong ones are the first limit.
+        let held: Vec<_> = (0..MAX_WRONG).map(|_| passwords.count(other, 0)).collect();
+        assert!(held.iter().all(Result::is_ok));
+        (0..MAX_WRONG).for_each(|_| passwords.uncount(other, true));
+        let more: Vec<_> = (MAX_WRONG..MAX_AT_ONCE)
+            .map(|_| {
+                let underway = passwords.count(other, 0);
+                passwords.uncount(other, true);
+                underway
+            })
+            .collect();
+        assert!(more.iter().all(Result::is_ok));
+        assert!(matches!(passwords.count(other, 0), Err(Checked::Busy)));
+        drop((held, more));
+        assert!(passwords.count(other, 0).is_ok());
+    }
+
+    #[test]
+    fn an_attacker_with_many_networks_does_not_make_us_forget_all() {
+        let passwords = Passwords::none();
+        for n in 0..MAX_ADDRESSES as u64 + 1 {
+            let ip = std::net::Ipv6Addr::from_bits(u128::from(n) << 64).into();
+            assert!(passwords.count(ip, n as i64).is_ok());
+        }
+        let left = passwords.tries.len();
+        assert!(
+            (MAX_ADDRESSES / 2 - 1..MAX_ADDRESSES).contains(&left),
+            "{left}"
         );
     }
 

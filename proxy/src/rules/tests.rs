@@ -1,6 +1,7 @@
 //! Conditions one line a case, choices, and a second evaluator.
 
 mod cases;
+mod circumstances;
 mod reference;
 
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! One connection: what opens it, the direct path, then perhaps hyper; its deadlines, its end.
 
 use std::future::Future;
+use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -9,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::server::Accept;
@@ -21,7 +23,7 @@ use super::linger::{LINGER, Lingering};
 use super::preface::{Opening, Preface, visitor};
 use super::proxy_protocol::Said;
 use super::strict::Bounds;
-use super::visitor::{Here, Many, Visitor};
+use super::visitor::{Here, Many, Visitor, broke_the_rules};
 use super::watched::{Activity, Watched};
 use super::worker::Worker;
 use crate::metrics::Closed;
@@ -39,6 +41,8 @@ pub(super) struct Connection {
     peer: IpAddr,
     /// The balancer in front says that the visitor came to it over TLS.
     secure: bool,
+    /// Its balancer names no visitor.
+    unnamed: bool,
     /// Speaks TLS.
     tls: bool,
     /// Its place among those of its address.
@@ -49,13 +53,17 @@ pub(super) struct Connection {
     grace: Option<Instant>,
     /// The grace is over.
     told: bool,
+    /// There are many connections, and its deadlines are shorter.
+    of_many: bool,
+    /// HTTP/2 was told to end for being idle, and has until then to say that it is not.
+    parting: Option<Instant>,
 }
 
 enum Stage {
     /// A header of the PROXY protocol is due, or looked out for.
     Opening(Preface),
-    /// The handshake of TLS.
-    Handshake(Box<Accept<TcpStream>>),
+    /// The handshake of TLS, and whether its client has begun it.
+    Handshake(Box<Accept<TcpStream>>, bool),
     /// Plain requests only, so far.
     Direct(Direct),
     /// Requests and answers.
@@ -78,6 +86,9 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Requests of one connection that are answered at a time, with HTTP/2.
 const STREAMS: u32 = 100;
 
+/// Least bytes that a client may send before they are read, with HTTP/2: the protocol's own default.
+const LEAST_WINDOW: u32 = (64 << 10) - 1;
+
 /// Bytes of answers that wait in memory for one request, with HTTP/2.
 const STREAM_BYTES: usize = 64 << 10;
 
@@ -91,6 +102,7 @@ impl Connection {
             stage: Stage::Done,
             peer,
             secure: false,
+            unnamed: false,
             tls: of.tls,
             seat: of.seat,
             timer: Box::pin(sleep_until(activity.look_again(now, &shared.limits))),
@@ -101,6 +113,8 @@ impl Connection {
             registered: false,
             grace: None,
             told: false,
+            of_many: false,
+            parting: None,
         };
         if shared.proxy_protocol {
             let trusted = shared.trusted.contains(peer.to_canonical());
@@ -113,19 +127,39 @@ impl Connection {
 
     /// Requests are next, or TLS.
     fn opened(&mut self, stream: TcpStream) {
-        self.stage = match &self.worker.shared.tls {
-            Some(tls) if self.tls => Stage::Handshake(Box::new(tls.accept(stream))),
+        let shared = &self.worker.shared;
+        self.stage = match &shared.tls {
+            Some(tls) if self.tls => {
+                // A balancer begins as many as it has visitors.
+                let trusted = shared.trusted.contains(self.peer.to_canonical());
+                if !trusted && !shared.handshakes.may_begin(self.peer, Instant::now()) {
+                    self.worker.metrics.closed(Closed::Handshakes);
+                    return;
+                }
+                Stage::Handshake(Box::new(tls.accept(stream)), false)
+            }
             _ => {
-                let socket = Watched::new(Transport::Plain(stream), Rc::clone(&self.activity));
-                Stage::Direct(Direct::new(socket, self.peer))
+                self.begin_http(Transport::Plain(stream));
+                return;
             }
         };
+    }
+
+    /// Requests are next.
+    fn begin_http(&mut self, transport: Transport) {
+        let socket = Watched::new(transport, Rc::clone(&self.activity));
+        self.stage = Stage::Direct(Direct::new(socket, self.peer));
+        if self.unnamed {
+            // The direct path believes whoever is trusted.
+            self.switch_to_http();
+        }
     }
 
     /// Believes what the balancer says of its visitor; false: there are too many of that address.
     fn believe(&mut self, said: Option<Said>) -> bool {
         let peer = self.peer;
         (self.peer, self.secure) = visitor(said, peer);
+        self.unnamed = said.is_some_and(|said| said.visitor.is_none());
         if self.peer == peer {
             return true;
         }
@@ -143,6 +177,7 @@ impl Connection {
             activity: Rc::clone(&self.activity),
             peer: self.peer,
             secure: self.secure || self.tls,
+            unnamed: self.unnamed,
         }
     }
 
@@ -174,12 +209,25 @@ impl Connection {
         let limits = &self.worker.shared.limits;
         self.activity.speak_http2(Instant::now());
         let socket = Watched::new(transport, Rc::clone(&self.activity));
+        // A client may send what a form may have, and not hyper's megabyte a request.
+        let window = u32::try_from(limits.body_bytes).unwrap_or(u32::MAX);
+        let window = window.max(LEAST_WINDOW);
         let http = http2::Builder::new(Here)
             .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
             .max_concurrent_streams(STREAMS)
             .max_send_buf_size(STREAM_BYTES)
+            .initial_stream_window_size(window)
+            .initial_connection_window_size(window)
             .serve_connection(TokioIo::new(socket), Many(Rc::new(self.visitor())));
         self.stage = Stage::Http2(Box::new(http));
+        if self.worker.is_draining() {
+            // It came too late to be told with the others.
+            let grace = Instant::now() + GRACE;
+            self.grace = Some(grace);
+            self.told = false;
+            self.timer.as_mut().reset(grace);
+            self.timer_set = false;
+        }
     }
 
     /// Notes that the worker drains.
@@ -201,9 +249,15 @@ impl Connection {
     fn end_if_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.told = true;
         match &mut self.stage {
-            Stage::Opening(_) | Stage::Handshake(_) => Poll::Ready(()),
+            Stage::Opening(_) | Stage::Handshake(_, false) => Poll::Ready(()),
             Stage::Direct(direct) if direct.is_idle() => Poll::Ready(()),
-            Stage::Serving(http) => {
+            // A client that sleeps does not answer the question whether a request is on its way: see `part`.
+            Stage::Http2(http) => {
+                Pin::new(&mut **http).graceful_shutdown();
+                self.poll_stage(cx)
+            }
+            // Not in the middle of a head: its answer says that it is the last.
+            Stage::Serving(http) if !self.activity.is_reading_head() => {
                 Pin::new(&mut **http).graceful_shutdown();
                 self.poll_stage(cx)
             }
@@ -211,9 +265,24 @@ impl Connection {
         }
     }
 
+    /// Tells a client of HTTP/2 that has been idle for too long that its connection ends, and waits a little for a request that
+    /// crosses that: a client that is just hung up on does not know whether it may repeat it. `None`: it has waited.
+    fn part(&mut self, now: Instant, why: Closed) -> Option<Instant> {
+        let (Stage::Http2(http), Closed::Idle) = (&mut self.stage, why) else {
+            return None;
+        };
+        if let Some(until) = self.parting {
+            return Some(until).filter(|until| *until > now);
+        }
+        Pin::new(&mut **http).graceful_shutdown();
+        let until = now + GRACE;
+        self.parting = Some(until);
+        Some(until)
+    }
+
     fn poll_stage(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.stage {
-            Stage::Opening(_) | Stage::Handshake(_) => ready!(self.poll_opening(cx)),
+            Stage::Opening(_) | Stage::Handshake(..) => ready!(self.poll_opening(cx)),
             _ => {}
         }
         if let Stage::Direct(direct) = &mut self.stage {
@@ -230,8 +299,21 @@ impl Connection {
                 }
             }
             Stage::Http2(http) => {
+                let mut result = Pin::new(&mut **http).poll(cx);
+                if let Some(fault) = self.activity.take_refused_many() {
+                    self.worker.metrics.closed(fault.closed());
+                    Pin::new(&mut **http).graceful_shutdown();
+                    if result.is_pending() {
+                        result = Pin::new(&mut **http).poll(cx);
+                    }
+                }
                 // Whatever ended it, hyper has told the client, if there still is one.
-                let _ = ready!(Pin::new(&mut **http).poll(cx));
+                let result = ready!(result);
+                if self.parting.is_some() && !self.told {
+                    self.worker.metrics.closed(Closed::Idle);
+                } else if result.is_err_and(|error| broke_the_rules(&error)) {
+                    self.worker.metrics.closed(Closed::Malformed);
+                }
                 return Poll::Ready(());
             }
             _ => {}
@@ -255,7 +337,12 @@ impl Connection {
                 Opening::Closed => {}
             }
         }
-        if let Stage::Handshake(handshake) = &mut self.stage {
+        if let Stage::Handshake(handshake, begun) = &mut self.stage {
+            if let (false, Some(stream)) = (*begun, handshake.get_ref()) {
+                let mut first = [MaybeUninit::uninit()];
+                let mut first = ReadBuf::uninit(&mut first);
+                *begun = ready!(stream.poll_peek(cx, &mut first)).is_ok();
+            }
             match ready!(Pin::new(&mut **handshake).poll(cx)) {
                 Ok(stream) => {
                     let many = stream.get_ref().1.alpn_protocol() == Some(H2);
@@ -263,8 +350,7 @@ impl Connection {
                     if many {
                         self.serve_http2(transport);
                     } else {
-                        let socket = Watched::new(transport, Rc::clone(&self.activity));
-                        self.stage = Stage::Direct(Direct::new(socket, self.peer));
+                        self.begin_http(transport);
                     }
                 }
                 Err(_) => {
@@ -293,6 +379,8 @@ impl Connection {
             Some(fault) => metrics.closed(fault.closed()),
             None if malformed => metrics.closed(Closed::Malformed),
             None if unread => metrics.unread_body(),
+            // The last answer is out; a request behind it, unread, would have the kernel reset it.
+            None if self.worker.is_draining() && !self.told => {}
             None => return Poll::Ready(()),
         }
         let socket = http.into_parts().io.into_inner();
@@ -336,6 +424,17 @@ impl Future for Connection {
         if this.poll_stage(cx).is_ready() {
             return Poll::Ready(());
         }
+        if this.told && matches!(&this.stage, Stage::Direct(direct) if direct.is_idle()) {
+            return Poll::Ready(());
+        }
+        if this.worker.has_many() && !this.of_many && this.grace.is_none() {
+            this.of_many = true;
+            let again = this
+                .activity
+                .look_again(Instant::now(), &this.worker.limits());
+            this.timer.as_mut().reset(again);
+            this.timer_set = false;
+        }
         // Polled once after each setting: at every wake-up it would cost more than it is worth.
         while !this.timer_set || this.timer.is_elapsed() {
             if this.timer.is_elapsed() {
@@ -347,15 +446,31 @@ impl Future for Connection {
                 if grace.is_some_and(|grace| grace <= now) && this.end_if_idle(cx).is_ready() {
                     return Poll::Ready(());
                 }
-                let limits = &this.worker.shared.limits;
-                let (deadline, why) = this.activity.deadline(limits);
-                if deadline <= now {
-                    this.worker.metrics.closed(why);
-                    return Poll::Ready(());
+                let mut limits = this.worker.limits();
+                if this.told {
+                    limits.idle = limits.idle.min(GRACE);
                 }
-                let again = this.activity.look_again(now, limits);
+                this.of_many = this.worker.has_many();
+                let (deadline, why) = this.activity.deadline(&limits);
+                let mut again = this.activity.look_again(now, &limits);
+                if deadline <= now {
+                    match this.part(now, why) {
+                        Some(until) => again = until,
+                        None => {
+                            this.worker.metrics.closed(why);
+                            return Poll::Ready(());
+                        }
+                    }
+                    if this.poll_stage(cx).is_ready() {
+                        return Poll::Ready(());
+                    }
+                } else {
+                    this.parting = None;
+                }
                 let again = match grace {
                     Some(grace) if grace > now => again.min(grace),
+                    // What was not idle then may be soon.
+                    _ if this.told => again.min(now + GRACE),
                     _ => again,
                 };
                 this.timer.as_mut().reset(again);

@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use self::head::{MAX_LINES, Read};
 use super::connection::unix_ms;
 use super::extended;
-use super::watched::Watched;
+use super::watched::{Watched, release};
 use super::worker::Worker;
 use crate::answer::{Date, Pages};
 use crate::client_ip::client_ip;
@@ -144,6 +144,7 @@ impl Direct {
             };
             front.copy_from_slice(&self.partial);
             if !std::mem::take(&mut self.backlog) {
+                release(&mut self.partial);
                 let mut read = ReadBuf::new(free);
                 match ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read)) {
                     Ok(()) if !read.filled().is_empty() => filled += read.filled().len(),
@@ -167,6 +168,10 @@ impl Direct {
                 }
             }
             self.partial.extend_from_slice(rest);
+            if !rest.is_empty() && !self.backlog {
+                // Behind those that were answered.
+                self.socket.activity.head_begun();
+            }
             self.leaving |= !self.backlog && rest.len() >= worker.shared.limits.header_bytes;
             if output.is_empty() {
                 continue;
@@ -279,6 +284,7 @@ impl Direct {
                 return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
             }
             self.unsent.drain(..sent);
+            release(&mut self.unsent);
         }
         // Nothing to do but with TLS, or after a client that was slow.
         Pin::new(&mut self.socket).poll_flush(cx)

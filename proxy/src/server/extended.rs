@@ -17,6 +17,7 @@ use schemas::feed::paths;
 use schemas::link::Entry;
 use tokio::time::timeout;
 
+use super::body::{Sliced, is_large};
 use super::connection::unix_ms;
 use super::watched::Activity;
 use super::worker::Worker;
@@ -76,7 +77,11 @@ pub(super) struct Left;
 impl Out {
     /// For hyper's HTTP/1, which carries answers only: a download is left with the connection.
     #[inline]
-    pub(super) fn or_leave(self, worker: &Worker, activity: &Activity) -> Result<Response, Left> {
+    pub(super) fn or_leave(
+        self,
+        worker: &Worker,
+        activity: &Rc<Activity>,
+    ) -> Result<http::Response<Sliced>, Left> {
         match self {
             Self::Answer(mut response) => {
                 // A body that nobody has read ends the connection: only forms are, by `form`.
@@ -84,7 +89,7 @@ impl Out {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);
                 }
-                Ok(response)
+                Ok(response.map(|body| Sliced::new(body, &worker.shared, activity)))
             }
             Self::Leave(download) => {
                 activity.leave_with(download);
@@ -105,22 +110,38 @@ pub(super) enum Begun {
 /// An answer of HTTP/1, now or after waiting.
 pub(super) enum Soon {
     /// It is there.
-    Now(Option<Result<Response, Left>>),
+    Now(Option<Result<http::Response<Sliced>, Left>>),
     /// It is waited for.
-    Later(Pin<Box<dyn Future<Output = Out>>>, Rc<Worker>, Rc<Activity>),
+    Later(Pin<Box<dyn Future<Output = Out>>>, Rc<Worker>, Underway),
+}
+
+/// A request of HTTP/1 that is being answered: so long its connection is not idle.
+pub(super) struct Underway(Rc<Activity>);
+
+impl Underway {
+    pub(super) fn new(activity: &Rc<Activity>) -> Self {
+        activity.answering();
+        Self(Rc::clone(activity))
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.answered();
+    }
 }
 
 impl Future for Soon {
-    type Output = Result<Response, Left>;
+    type Output = Result<http::Response<Sliced>, Left>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
             // hyper asks once.
             Self::Now(response) => response.take().map_or(Poll::Pending, Poll::Ready),
-            Self::Later(future, worker, activity) => {
+            Self::Later(future, worker, underway) => {
                 let out = ready!(future.as_mut().poll(cx));
-                Poll::Ready(out.or_leave(worker, activity))
+                Poll::Ready(out.or_leave(worker, &underway.0))
             }
         }
     }
@@ -130,16 +151,25 @@ impl Future for Soon {
 #[cold]
 pub(super) fn answer(
     worker: &Worker,
+    activity: &Activity,
     asked: &Asked<'_>,
     entry: Entry<'_>,
     granted: &mut Granted,
 ) -> Result<Out, Wait> {
     match decide(asked, entry, granted) {
         Decided::Answer(answered) => {
+            let method = Method::of(asked.head.method);
+            if is_large(answered.response.body()) && worker.shared.unsent.is_full(activity) {
+                // It counts for nothing. Small answers, redirects first of all, go on.
+                granted.give_back(asked.gates);
+                let reply = Reply::own(Kind::GateBusy);
+                worker.metrics.answered(reply.kind, method);
+                return Ok(Out::Answer(reply.into_response(&asked.head)));
+            }
             for visit in answered.visits.iter().flatten() {
                 worker.record(visit);
             }
-            let method = Method::of(asked.head.method);
+            granted.used();
             worker.metrics.answered(answered.kind, method);
             let Some(opened) = answered.download else {
                 return Ok(Out::Answer(answered.response));
@@ -224,6 +254,14 @@ pub(super) struct Waiting {
     pub(super) granted: Granted,
 }
 
+impl Drop for Waiting {
+    /// Whoever goes away while he waits, or is sent away at the end, has not used up a click limit. What was used for a visit
+    /// that is recorded is not in there any more.
+    fn drop(&mut self) {
+        self.granted.give_back(&self.worker.shared.gates);
+    }
+}
+
 impl Waiting {
     /// Waits for this, then for whatever else, then answers.
     pub(super) async fn answer(mut self, mut wait: Wait) -> Out {
@@ -273,7 +311,7 @@ impl Waiting {
             senses: &worker.senses,
             gates: &worker.shared.gates,
         };
-        answer(worker, &asked, entry, &mut self.granted)
+        answer(worker, &self.activity, &asked, entry, &mut self.granted)
     }
 
     /// An answer that is none of a link's.

@@ -16,6 +16,8 @@
 
 mod head;
 
+use http::StatusCode;
+
 use crate::config::Limits;
 use crate::metrics::Closed;
 
@@ -51,6 +53,15 @@ impl Fault {
             Self::RequestLine => Closed::RequestLine,
             Self::Body => Closed::Body,
         }
+    }
+
+    /// Status of the answer where hyper writes it.
+    pub(super) fn status_code(self) -> StatusCode {
+        let status = self.status().unwrap_or_default();
+        status
+            .get(..3)
+            .and_then(|code| code.parse().ok())
+            .unwrap_or(StatusCode::BAD_REQUEST)
     }
 
     /// Status and reason of the answer; `None`: there is one already.
@@ -225,12 +236,14 @@ impl Strict {
                 }
             });
         }
-        let part = bytes.get(line..).unwrap_or_default();
+        // What came before was looked at before, but for a CR at its end: a head that comes byte by byte costs no more.
+        let part = bytes.get(line.max(seen.saturating_sub(1))..);
+        let part = part.unwrap_or_default();
         let part = part.strip_suffix(b"\r").unwrap_or(part);
         if !is_text(part) {
             return Err(Fault::Malformed);
         }
-        if lines == 0 && part.len() > bounds.request_line_bytes {
+        if lines == 0 && bytes.len() - line > bounds.request_line_bytes + 1 {
             return Err(Fault::RequestLine);
         }
         if bytes.len() > bounds.head_bytes {

@@ -5,26 +5,25 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Response};
 use http_body_util::Full;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Incoming};
 use hyper::rt::Executor;
 use hyper::service::Service;
-use tokio::sync::mpsc::Receiver;
 
+use super::body::{Carried, Sliced};
 use super::connection::unix_ms;
-use super::extended::{self, Begun, Left, Out, Soon, Waiting};
+use super::extended::{self, Begun, Left, Out, Soon, Underway, Waiting};
+use super::strict::Fault;
 use super::watched::Activity;
 use super::worker::Worker;
-use crate::client_ip::{client_ip, said_secure};
+use crate::client_ip::{Trusted, client_ip, said_secure};
 use crate::extended::{Asked, Granted};
-use crate::files::{Broken, Piece};
 use crate::handler::decide;
-use crate::metrics;
+use crate::metrics::{self, Closed};
 use crate::request::{Head, Headers, HostName};
 
 /// Who is at the other end of a connection.
@@ -34,16 +33,36 @@ pub(super) struct Visitor {
     pub(super) peer: IpAddr,
     /// Came over TLS to us, or to the balancer that says so in its first bytes.
     pub(super) secure: bool,
+    /// A balancer that names no visitor: its headers are not believed.
+    pub(super) unnamed: bool,
 }
 
+/// Nobody's word is taken.
+static NOBODY: Trusted = Trusted(Vec::new());
+
 impl Visitor {
+    /// What of a request's head is too large. With HTTP/1 it is not read then (`strict`).
+    fn too_large(&self, request: &Request<Incoming>) -> Option<Fault> {
+        let limits = &self.worker.shared.limits;
+        let target = request.uri().path_and_query();
+        let target = target.map_or(0, |target| target.as_str().len());
+        // As HTTP/1 would write it, without the version.
+        if request.method().as_str().len() + 1 + target > limits.request_line_bytes {
+            return Some(Fault::RequestLine);
+        }
+        (request.headers().len() > limits.headers).then_some(Fault::HeadLines)
+    }
+
     #[inline]
     fn begin(&self, request: Request<Incoming>) -> Begun {
         let (parts, body) = request.into_parts();
         #[cfg(test)]
         super::tests::perhaps_panic(parts.uri.path());
         let headers = Headers::Map(&parts.headers);
-        let trusted = &self.worker.shared.trusted;
+        let trusted = match self.unnamed {
+            true => &NOBODY,
+            false => &self.worker.shared.trusted,
+        };
         let client_ip = client_ip(self.peer, headers, trusted);
         let secure = self.secure || said_secure(self.peer, headers, trusted);
         let head = Head {
@@ -72,7 +91,8 @@ impl Visitor {
             gates: &self.worker.shared.gates,
         };
         let mut granted = Granted::default();
-        let wait = match extended::answer(&self.worker, &asked, entry, &mut granted) {
+        let answered = extended::answer(&self.worker, &self.activity, &asked, entry, &mut granted);
+        let wait = match answered {
             Ok(out) => return Begun::Now(out),
             Err(wait) => wait,
         };
@@ -91,7 +111,7 @@ impl Visitor {
 }
 
 impl Service<Request<Incoming>> for Visitor {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<Sliced>;
     type Error = Left;
     type Future = Soon;
 
@@ -102,7 +122,7 @@ impl Service<Request<Incoming>> for Visitor {
         match self.begin(request) {
             Begun::Now(out) => Soon::Now(Some(out.or_leave(&self.worker, &self.activity))),
             Begun::Later(out) => {
-                Soon::Later(out, Rc::clone(&self.worker), Rc::clone(&self.activity))
+                Soon::Later(out, Rc::clone(&self.worker), Underway::new(&self.activity))
             }
         }
     }
@@ -118,10 +138,21 @@ impl Service<Request<Incoming>> for Many {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let answering = Answering::new(&self.0.activity);
-        let is_head = request.method() == Method::HEAD;
         let visitor = Rc::clone(&self.0);
+        let answering = Answering::new(&visitor);
+        let is_head = request.method() == Method::HEAD;
         Box::pin(async move {
+            let activity = &visitor.activity;
+            let whole = |body, answering| {
+                let body = Sliced::new(body, &visitor.worker.shared, activity);
+                Carried::whole(body, activity, answering)
+            };
+            if let Some(fault) = visitor.too_large(&request) {
+                activity.refuse_many(fault);
+                let mut response = Response::new(whole(Full::default(), answering));
+                *response.status_mut() = fault.status_code();
+                return Ok(response);
+            }
             let out = match visitor.begin(request) {
                 Begun::Now(out) => out,
                 Begun::Later(out) => out.await,
@@ -131,18 +162,15 @@ impl Service<Request<Incoming>> for Many {
                     if is_head {
                         without_body(&mut response);
                     }
-                    response.map(|body| Carried {
-                        body: Carrying::Whole(body),
-                        _answering: answering,
-                    })
+                    response.map(|body| whole(body, answering))
                 }
                 Out::Leave(download) => {
                     let files = &visitor.worker.shared.gates.files;
+                    let range = &download.opened.wanted.range;
+                    let left = range.end.saturating_sub(range.start);
                     let pieces = files.pieces(download.opened);
-                    download.response.map(|_| Carried {
-                        body: Carrying::Pieces(pieces),
-                        _answering: answering,
-                    })
+                    let body = Carried::pieces(pieces, left, activity, answering);
+                    download.response.map(|_| body)
                 }
             })
         })
@@ -158,64 +186,30 @@ fn without_body(response: &mut Response<Full<Bytes>>) {
 }
 
 /// A request of HTTP/2 that is being answered, until this is dropped: so long its connection is not idle.
-struct Answering(Rc<Activity>);
+pub(super) struct Answering(Rc<Visitor>);
 
 impl Answering {
-    fn new(activity: &Rc<Activity>) -> Self {
-        activity.answering();
-        Self(Rc::clone(activity))
+    fn new(visitor: &Rc<Visitor>) -> Self {
+        visitor.activity.answering();
+        Self(Rc::clone(visitor))
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.answered();
+        if std::thread::panicking() {
+            // A request is a task of its own: it costs its stream, and not the connection.
+            self.0.worker.metrics.closed(Closed::Panic);
+        }
+        self.0.activity.answered();
     }
 }
 
-/// A body of HTTP/2.
-pub(super) struct Carried {
-    body: Carrying,
-    _answering: Answering,
-}
-
-enum Carrying {
-    Whole(Full<Bytes>),
-    /// A download: one connection carries it and other answers, so it cannot take the connection with it.
-    Pieces(Receiver<Piece>),
-}
-
-impl Body for Carried {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match &mut self.body {
-            Carrying::Whole(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
-            Carrying::Pieces(pieces) => pieces
-                .poll_recv(cx)
-                .map(|piece| piece.map(|piece| piece.map(Frame::data))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.body {
-            Carrying::Whole(body) => body.is_end_stream(),
-            Carrying::Pieces(_) => false,
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.body {
-            Carrying::Whole(body) => body.size_hint(),
-            Carrying::Pieces(_) => SizeHint::default(),
-        }
-    }
+/// Whether a client of HTTP/2 was hung up on for what it did.
+pub(super) fn broke_the_rules(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error);
+    let cause = cause.and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(h2::Error::is_library)
 }
 
 /// Runs the tasks of HTTP/2 on the connection's own thread.

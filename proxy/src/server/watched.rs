@@ -6,6 +6,7 @@
 //! For hyper's HTTP/1 it also holds back what is not read strictly yet (`strict`).
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -46,8 +47,15 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct Activity {
     phase: Cell<Phase>,
-    /// Since when the client has not taken all that we have to send, and how many bytes it took since.
-    stalled: Cell<Option<(Instant, u64)>>,
+    /// Since when the client has not taken all that we have to send; what it takes moves the instant on.
+    stalled: Cell<Option<Instant>>,
+    /// Bodies of HTTP/2 of which a piece waits for the client's window: since when, and how many bytes.
+    owed: RefCell<BTreeMap<u64, (Instant, usize)>>,
+    next_owed: Cell<u64>,
+    /// Bytes of large bodies under way.
+    unsent: Cell<usize>,
+    /// A request of HTTP/2 is too large, and the connection ends behind its answer.
+    too_large: Cell<Option<Fault>>,
     /// The last request has a body, and nobody reads it.
     body_left: Cell<bool>,
     /// It speaks HTTP/2, where bytes that come are not always a request's.
@@ -64,6 +72,10 @@ impl Activity {
         Self {
             phase: Cell::new(Phase::Head(now)),
             stalled: Cell::new(None),
+            owed: RefCell::default(),
+            next_owed: Cell::new(0),
+            unsent: Cell::new(0),
+            too_large: Cell::new(None),
             body_left: Cell::new(false),
             many: Cell::new(false),
             refused: Cell::new(None),
@@ -109,6 +121,58 @@ impl Activity {
         });
     }
 
+    /// Bytes of large bodies under way.
+    pub(super) fn unsent(&self) -> usize {
+        self.unsent.get()
+    }
+
+    pub(super) fn add_unsent(&self, bytes: usize) {
+        self.unsent.set(self.unsent.get() + bytes);
+    }
+
+    pub(super) fn take_unsent(&self, bytes: usize) {
+        self.unsent.set(self.unsent.get().saturating_sub(bytes));
+    }
+
+    /// A number for a body of HTTP/2.
+    pub(super) fn next_owed(&self) -> u64 {
+        let number = self.next_owed.get();
+        self.next_owed.set(number + 1);
+        number
+    }
+
+    /// A piece of this body waits for the client's window, from now on.
+    pub(super) fn owe(&self, number: u64, bytes: usize) {
+        let now = Instant::now();
+        self.owed.borrow_mut().insert(number, (now, bytes));
+    }
+
+    /// Nothing of this body waits for the client.
+    pub(super) fn settle(&self, number: u64) {
+        self.owed.borrow_mut().remove(&number);
+    }
+
+    /// A request of HTTP/2 is too large.
+    pub(super) fn refuse_many(&self, fault: Fault) {
+        self.too_large.set(Some(fault));
+    }
+
+    /// Why the connection is to end, told once.
+    pub(super) fn take_refused_many(&self) -> Option<Fault> {
+        self.too_large.take()
+    }
+
+    /// Whether a request's head is on its way.
+    pub(super) fn is_reading_head(&self) -> bool {
+        matches!(self.phase.get(), Phase::Head(_))
+    }
+
+    /// A request's head has begun behind one that was answered.
+    #[cold]
+    pub(super) fn head_begun(&self) {
+        self.read_some();
+    }
+
     /// Whether the client has not taken all it was sent.
     pub(super) fn is_stalled(&self) -> bool {
         self.stalled.get().is_some()
@@ -141,9 +205,11 @@ impl Activity {
     #[inline]
     fn wrote(&self, result: &Poll<io::Result<usize>>) {
         match (result, self.stalled.get()) {
-            (Poll::Pending, None) => self.stalled.set(Some((Instant::now(), 0))),
-            (Poll::Ready(Ok(bytes)), Some((since, taken))) => {
-                self.stalled.set(Some((since, taken + *bytes as u64)));
+            (Poll::Pending, None) => self.stalled.set(Some(Instant::now())),
+            // A second for each KiB, and none in advance: who took much, and then takes nothing, is as slow as all who do.
+            (Poll::Ready(Ok(bytes)), Some(since)) => {
+                let bought = Duration::from_nanos(*bytes as u64 * 1_000_000_000 / LEAST_RATE);
+                self.stalled.set(Some((since + bought).min(Instant::now())));
             }
             _ => {}
         }
@@ -153,7 +219,7 @@ impl Activity {
     fn flushed(&self, result: &Poll<io::Result<()>>) {
         match (result, self.stalled.get()) {
             // With TLS around it, what was written may still wait for the socket.
-            (Poll::Pending, None) => self.stalled.set(Some((Instant::now(), 0))),
+            (Poll::Pending, None) => self.stalled.set(Some(Instant::now())),
             (Poll::Ready(_), Some(_)) => self.stalled.set(None),
             _ => {}
         }
@@ -166,13 +232,17 @@ impl Activity {
             Phase::Head(since) => (since + limits.header, Closed::Header),
             Phase::Answering(since, _) => (since + NEVER, Closed::Idle),
         };
-        let Some((since, taken)) = self.stalled.get() else {
-            return (deadline, why);
-        };
-        let stalled = since + limits.write + Duration::from_secs(taken / LEAST_RATE);
-        match stalled < deadline {
-            true => (stalled, Closed::Write),
-            false => (deadline, why),
+        let stalled = self.stalled.get().map(|since| since + limits.write);
+        let owed = self.owed.borrow();
+        let owed = owed
+            .values()
+            .map(|(since, bytes)| {
+                *since + limits.write + Duration::from_secs(*bytes as u64 / LEAST_RATE)
+            })
+            .min();
+        match stalled.into_iter().chain(owed).min() {
+            Some(slow) if slow < deadline => (slow, Closed::Write),
+            _ => (deadline, why),
         }
     }
 
@@ -234,6 +304,7 @@ impl Watched {
         };
         buf.put_slice(self.put_back.get(..taken).unwrap_or_default());
         self.put_back.drain(..taken);
+        release(&mut self.put_back);
         taken > 0
     }
 
@@ -309,6 +380,18 @@ impl AsyncWrite for Watched {
     }
 }
 
+/// Bytes that an empty buffer of an idle connection may keep: one large head must not cost memory for as long as its
+/// connection lasts.
+const KEPT: usize = 1 << 10;
+
+/// Gives the memory of a buffer back that is empty.
+#[inline]
+pub(super) fn release(buffer: &mut Vec<u8>) {
+    if buffer.is_empty() && buffer.capacity() > KEPT {
+        *buffer = Vec::new();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -324,11 +407,12 @@ mod tests {
         idle: Duration::from_secs(60),
         connections: None,
         per_address: None,
+        handshakes: 1,
         drain: Duration::from_secs(1),
     };
 
-    #[test]
-    fn who_takes_an_answer_too_slowly_has_only_so_much_time() {
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_an_answer_too_slowly_has_only_so_much_time() {
         let now = Instant::now();
         let activity = Activity::new(now);
         assert_eq!(activity.deadline(&LIMITS).1, Closed::Header);
@@ -340,16 +424,43 @@ mod tests {
         activity.wrote(&Poll::Pending);
         let (first, why) = activity.deadline(&LIMITS);
         assert_eq!(why, Closed::Write);
-        // A byte now and then buys nothing, 1 KiB a second.
+        // A byte now and then buys next to nothing, 1 KiB a second.
+        tokio::time::advance(Duration::from_secs(6)).await;
         (0..20).for_each(|_| activity.wrote(&Poll::Ready(Ok(1))));
         activity.wrote(&Poll::Pending);
-        assert_eq!(activity.deadline(&LIMITS), (first, Closed::Write));
+        let (later, why) = activity.deadline(&LIMITS);
+        assert_eq!(why, Closed::Write);
+        assert!(later < first + Duration::from_millis(50));
         activity.wrote(&Poll::Ready(Ok(4096)));
-        let later = first + Duration::from_secs(4);
-        assert_eq!(activity.deadline(&LIMITS), (later, Closed::Write));
+        let after = activity.deadline(&LIMITS).0;
+        assert_eq!(after, later + Duration::from_secs(4));
         assert!(activity.is_stalled());
+        // However much it took, it has no more time than whoever begins now.
+        activity.wrote(&Poll::Ready(Ok(10 << 20)));
+        activity.wrote(&Poll::Pending);
+        let most = Instant::now() + LIMITS.write;
+        assert_eq!(activity.deadline(&LIMITS), (most, Closed::Write));
         activity.flushed(&Poll::Ready(Ok(())));
         assert_eq!(activity.deadline(&LIMITS).1, Closed::Idle);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_piece_that_the_window_has_no_room_for_has_only_so_much_time() {
+        let now = Instant::now();
+        let activity = Activity::new(now);
+        activity.speak_http2(now);
+        activity.answering();
+        let [slow, quick] = [activity.next_owed(), activity.next_owed()];
+        activity.owe(slow, 2048);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        activity.owe(quick, 0);
+        let first = now + LIMITS.write + Duration::from_secs(2);
+        assert_eq!(activity.deadline(&LIMITS), (first, Closed::Write));
+        // What others take is no help to it.
+        activity.settle(quick);
+        assert_eq!(activity.deadline(&LIMITS), (first, Closed::Write));
+        activity.settle(slow);
+        assert!(activity.deadline(&LIMITS).0 > first);
     }
 
     #[tokio::test(start_paused = true)]

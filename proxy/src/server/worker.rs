@@ -19,6 +19,7 @@ use super::connection::Connection;
 use super::direct::Scratch;
 use super::listener::{Arrived, Listeners};
 use super::{Accepted, Shared};
+use crate::config::Limits;
 use crate::metrics::{self, Closed};
 use crate::ring;
 use crate::rules::Senses;
@@ -46,6 +47,8 @@ pub(super) struct Worker {
     ring: RefCell<ring::Writer>,
     pub(super) metrics: metrics::Worker,
     draining: Cell<bool>,
+    /// There are many connections: idle ones make room.
+    many: Cell<bool>,
     /// Connections by number, with what wakes them up.
     connections: RefCell<BTreeMap<u64, Option<Waker>>>,
     next: Cell<u64>,
@@ -63,6 +66,37 @@ impl Worker {
 
     pub(super) fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Whether there are many connections.
+    pub(super) fn has_many(&self) -> bool {
+        self.many.get()
+    }
+
+    /// The limits on clients, as of now.
+    pub(super) fn limits(&self) -> Limits {
+        match self.many.get() {
+            true => self.shared.limits.of_many(),
+            false => self.shared.limits,
+        }
+    }
+
+    /// Looks at how many connections there are; when they become many, all of ours look at their deadlines again.
+    fn count(&self) {
+        let open: usize = (self.shared.loads.iter())
+            .map(|load| load.load(Ordering::Relaxed))
+            .sum();
+        let many = Limits::is_many(open, self.shared.connections);
+        if many && !self.many.replace(many) {
+            self.wake_all();
+        }
+        self.many.set(many);
+    }
+
+    fn wake_all(&self) {
+        for waker in self.connections.borrow().values().flatten() {
+            waker.wake_by_ref();
+        }
     }
 
     pub(super) fn register(&self, number: u64, waker: Waker) {
@@ -166,12 +200,11 @@ impl Worker {
 
     fn drain(&self) {
         self.draining.set(true);
-        for waker in self.connections.borrow().values().flatten() {
-            waker.wake_by_ref();
-        }
+        self.wake_all();
     }
 
     fn flush(&self) {
+        self.count();
         self.metrics.flush();
         if let Some(load) = self.shared.loads.first().filter(|_| self.index == 0) {
             let others: usize = self
@@ -217,6 +250,7 @@ pub(super) fn run(
         ring: RefCell::new(ring),
         metrics: metrics::Worker::new(),
         draining: Cell::new(false),
+        many: Cell::new(false),
         connections: RefCell::default(),
         next: Cell::new(0),
         open: ::metrics::gauge!(metrics::OPEN),

@@ -373,8 +373,10 @@ impl Work {
         while let Some(held) = self.held.front() {
             let partition = match held.stream {
                 Some(stream) => {
-                    if !places.knows(stream) {
-                        // Partitions may have been added since.
+                    // Partitions may have been added since. While no broker answers, asking would block, and the number of before
+                    // will do.
+                    if !places.knows(stream) && (link.brokers().up() > 0 || link.partitions() == 0)
+                    {
                         link.learn_partitions(&self.route.kafka)
                             .map_err(|error| error.to_string())?;
                     }

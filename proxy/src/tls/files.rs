@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -70,8 +71,9 @@ impl Files {
 
     /// Reads what has changed; all certificates by name.
     pub(super) fn read(&mut self) -> Chosen {
+        let pairs = self.pairs();
         let mut before = std::mem::take(&mut self.read);
-        for pair in self.pairs() {
+        for pair in pairs {
             let stamps = stamps(&pair);
             let read = match before.remove(&pair) {
                 Some(read) if read.stamps == stamps => read,
@@ -139,10 +141,19 @@ impl Files {
         let mut pairs: Vec<_> = self.config.pair.iter().cloned().collect();
         let folder = self.config.folder.as_deref();
         // A folder that is gone for a moment: those it had are gone as well, and come back with it.
-        let entries = folder.and_then(|folder| fs::read_dir(folder).ok());
+        let entries = match folder.map(fs::read_dir) {
+            Some(Ok(entries)) => entries,
+            // It is there and cannot be read: no descriptors, or rights that are just being changed.
+            Some(Err(error)) if error.kind() != ErrorKind::NotFound => {
+                tracing::warn!(%error, "the folder of certificates cannot be read");
+                let of_settings = self.config.pair.as_ref();
+                let before = self.read.keys().filter(|pair| Some(*pair) != of_settings);
+                pairs.extend(before.cloned());
+                return pairs;
+            }
+            _ => return pairs,
+        };
         let found = entries
-            .into_iter()
-            .flatten()
             .filter_map(|entry| in_folder(&entry.ok()?.path()))
             .take(MOST);
         pairs.extend(found);

@@ -145,7 +145,10 @@ fn slow_silent_and_unwilling_clients_are_hung_up_on() {
 
 #[test]
 fn connections_beyond_the_limit_are_closed_and_others_served() {
-    let (_dir, _feed, proxy) = served(&[("SIGNPOST_PROXY_MAX_CONNECTIONS", "3")]);
+    let (_dir, _feed, proxy) = served(&[
+        ("SIGNPOST_PROXY_MAX_CONNECTIONS", "3"),
+        ("SIGNPOST_PROXY_MAX_CONNECTIONS_PER_ADDRESS", "3"),
+    ]);
     let mut held: Vec<_> = (0..3).map(|_| proxy.connect()).collect();
     for stream in &mut held {
         stream.write_all(GET).expect("written");

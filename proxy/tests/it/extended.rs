@@ -32,7 +32,7 @@ pub(crate) fn share(feed: &FeedServer, shared: Shared) {
 }
 
 /// A shared page whose body is a blob.
-fn blob_page(feed: &FeedServer, id: u64, body: &[u8]) -> String {
+pub(crate) fn blob_page(feed: &FeedServer, id: u64, body: &[u8]) -> String {
     let hash: [u8; 32] = Sha256::digest(body).into();
     let name = hex::encode(hash);
     feed.lock().blobs.insert(name.clone(), body.to_vec());
@@ -54,7 +54,7 @@ fn blob_page(feed: &FeedServer, id: u64, body: &[u8]) -> String {
     name
 }
 
-fn page(id: u64) -> Plan {
+pub(crate) fn page(id: u64) -> Plan {
     Plan {
         target: Some(Target::Page {
             page: id,

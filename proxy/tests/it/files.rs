@@ -27,12 +27,12 @@ fn hash(bytes: &[u8]) -> String {
 }
 
 /// The uploads folder of a proxy with its data in `dir`.
-fn uploads(dir: &Path) -> PathBuf {
+pub(crate) fn uploads(dir: &Path) -> PathBuf {
     dir.join("data").join(schemas::names::files::UPLOADS)
 }
 
 /// A file of these bytes, in the folder or at the control plane.
-fn file(bytes: &[u8], name: &str, folder: Option<&Path>, feed: &FeedServer) -> Plan {
+pub(crate) fn file(bytes: &[u8], name: &str, folder: Option<&Path>, feed: &FeedServer) -> Plan {
     let hash = hash(bytes);
     let key = format!("{}/{hash}-0a", &hash[..2]);
     match folder {

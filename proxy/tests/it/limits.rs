@@ -175,6 +175,33 @@ fn connections_closed_for_their_number_are_counted() {
 }
 
 #[test]
+fn idle_connections_make_room_when_there_are_many() {
+    recorder();
+    let settings = [
+        ("SIGNPOST_PROXY_MAX_CONNECTIONS", "10"),
+        ("SIGNPOST_PROXY_MAX_CONNECTIONS_PER_ADDRESS", "3"),
+        ("SIGNPOST_PROXY_IDLE_SECONDS", "600"),
+    ];
+    let (_dir, _feed, proxy) = served(&settings);
+    let before = closed("idle");
+    // A few addresses hold all, each with a request now and then.
+    let held: Vec<_> = (0..10)
+        .map(|n| {
+            let mut stream = proxy.connect_from([127, 0, 1, n / 3]);
+            stream.write_all(GET).expect("written");
+            read_answer(&mut stream, &mut Vec::new(), false).expect("answer");
+            stream
+        })
+        .collect();
+    eventually("there is room for others", || {
+        let mut stream = proxy.connect_from([127, 0, 2, 1]);
+        stream.write_all(GET).is_ok() && read_answer(&mut stream, &mut Vec::new(), false).is_some()
+    });
+    eventually("it is counted", || closed("idle") > before);
+    drop(held);
+}
+
+#[test]
 fn clients_that_are_too_slow_are_counted_by_what_they_are_slow_at() {
     recorder();
     let (_dir, _feed, proxy) = served(&[

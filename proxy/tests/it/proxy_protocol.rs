@@ -92,14 +92,20 @@ fn the_visitor_is_whom_a_trusted_balancer_names() {
     let mut stream = proxy.connect_from(BALANCER);
     stream.write_all(&behind.concat()).expect("written");
     assert!(read_answer(&mut stream, &mut Vec::new(), false).is_some());
-    // But not one that the header names and nobody trusts.
-    let liar = [
+    // But not one that the header names and nobody trusts, nor whoever comes where it names nobody: a balancer that passes
+    // bytes on passes on a visitor's own.
+    for header in [
         v1("203.0.113.4"),
-        b"GET /a HTTP/1.1\r\nHost: go.test\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n".to_vec(),
-    ];
-    let mut stream = proxy.connect_from(BALANCER);
-    stream.write_all(&liar.concat()).expect("written");
-    assert!(read_answer(&mut stream, &mut Vec::new(), false).is_some());
+        b"PROXY UNKNOWN\r\n".to_vec(),
+        v2(0, 0, &[]),
+    ] {
+        let liar = b"GET /a HTTP/1.1\r\nHost: go.test\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n";
+        let mut stream = proxy.connect_from(BALANCER);
+        stream
+            .write_all(&[&header, &liar[..]].concat())
+            .expect("written");
+        assert!(read_answer(&mut stream, &mut Vec::new(), false).is_some());
+    }
     assert_eq!(
         addresses(proxy, dir.path()),
         [

@@ -9,17 +9,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
-use tokio_rustls::TlsConnector;
 
 use crate::counting::{closed, counted, recorder};
 use crate::extended::{cookie_keys, locked, put as put_plan, share};
 use crate::feed_server::FeedServer;
 use crate::files::with_file;
 use crate::harness::{DEADLINE, TestProxy, eventually};
+use crate::http2::{eventually_closed, http2};
 
 fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
@@ -35,23 +34,23 @@ fn make(name: &str, certificate: &Path, key: &Path) -> CertificateDer<'static> {
     der
 }
 
-struct Tls {
-    dir: TempDir,
-    feed: FeedServer,
-    proxy: TestProxy,
-    certificate: CertificateDer<'static>,
+pub(crate) struct Tls {
+    pub(crate) dir: TempDir,
+    pub(crate) feed: FeedServer,
+    pub(crate) proxy: TestProxy,
+    pub(crate) certificate: CertificateDer<'static>,
 }
 
 impl Tls {
     /// A proxy with a certificate for `go.test`, and with `a` on its default domain.
-    fn start(settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
         let feed = FeedServer::start();
         feed.put("a", "https://dest.test/");
         let dir = tempfile::tempdir().expect("tempdir");
         Self::with(feed, dir, settings)
     }
 
-    fn with(feed: FeedServer, dir: TempDir, settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn with(feed: FeedServer, dir: TempDir, settings: &[(&str, &str)]) -> Self {
         let [cert, key] = ["go.pem", "go.key"].map(|name| dir.path().join(name));
         let certificate = make("go.test", &cert, &key);
         let (cert, key) = (cert.to_string_lossy(), key.to_string_lossy());
@@ -80,7 +79,7 @@ impl Tls {
     }
 }
 
-fn client(trusted: &CertificateDer<'static>, protocols: &[&[u8]]) -> Arc<ClientConfig> {
+pub(crate) fn client(trusted: &CertificateDer<'static>, protocols: &[&[u8]]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).expect("a root");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -255,26 +254,7 @@ fn a_file_goes_over_tls_whole() {
     assert!(answer.ends_with(&bytes));
 }
 
-/// A client of HTTP/2 and what it asked for.
-async fn http2(tls: &Tls) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
-    let tcp = tokio::net::TcpStream::connect(tls.proxy.tls_addr())
-        .await
-        .expect("connected");
-    let connector = TlsConnector::from(client(&tls.certificate, &[b"h2", b"http/1.1"]));
-    let name = ServerName::try_from("go.test").expect("a name");
-    let stream = connector.connect(name, tcp).await.expect("TLS");
-    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-    let io = TokioIo::new(stream);
-    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
-        .await
-        .expect("HTTP/2");
-    tokio::spawn(async move {
-        let _ = connection.await;
-    });
-    sender
-}
-
-fn request(method: &str, path: &str, body: &'static str) -> http::Request<Full<Bytes>> {
+pub(crate) fn request(method: &str, path: &str, body: &'static str) -> http::Request<Full<Bytes>> {
     http::Request::builder()
         .method(method)
         .uri(format!("https://go.test{path}"))
@@ -283,7 +263,7 @@ fn request(method: &str, path: &str, body: &'static str) -> http::Request<Full<B
         .expect("a request")
 }
 
-fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -350,19 +330,8 @@ fn http2_answers_many_requests_at_a_time() {
         let body = file.into_body().collect().await.expect("whole").to_bytes();
         assert!(body == bytes);
         // Nothing more is asked for: the idle deadline holds here, too.
-        eventually_closed(&mut sender).await;
+        eventually_closed(&sender).await;
     });
-}
-
-async fn eventually_closed(sender: &mut hyper::client::conn::http2::SendRequest<Full<Bytes>>) {
-    let closed = async {
-        while !sender.is_closed() {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, closed)
-        .await
-        .expect("closed");
 }
 
 #[test]
@@ -379,7 +348,7 @@ fn a_drain_finishes_what_http2_has_begun() {
         let stopping = proxy.stop_soon();
         let body = file.into_body().collect().await.expect("whole").to_bytes();
         assert!(body == bytes);
-        eventually_closed(&mut sender).await;
+        eventually_closed(&sender).await;
         tokio::task::spawn_blocking(move || stopping.join())
             .await
             .expect("joined")
