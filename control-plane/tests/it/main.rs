@@ -40,6 +40,7 @@ mod qr;
 mod roles;
 mod s3;
 mod samples;
+mod several;
 mod slugs_at_rest;
 mod smartlinks;
 mod start;
