@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export SIGNPOST_CACHE_DIR := $(abspath $(or $(SIGNPOST_CACHE_DIR),.cache))
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
-.PHONY: help deps fetch build up test lint layers openapi rows pages fuzz fuzz-bytes replay load-k6 load-oha dev-kafka bench bench-redirect bench-size bench-api soak benches
+.PHONY: help deps fetch build up test lint layers openapi rows pages fuzz fuzz-bytes replay load-k6 load-oha dev-kafka dev-postgres up-cluster chaos bench bench-redirect bench-size bench-api soak benches
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,12 @@ load-oha: ## As many redirects as it can, with oha (REQUESTS=100000 CONNECTIONS=
 	@deploy/dev/load oha
 dev-kafka: ## Run Apache Kafka for development on a free port, BROKERS=1; its data goes when it ends
 	@deploy/dev/deps && deploy/dev/fetch kafka && exec deploy/dev/kafka --brokers $(or $(BROKERS),1)
+dev-postgres: ## Run PostgreSQL for development on a free port; its data goes when it ends
+	@deploy/dev/deps && exec deploy/dev/postgres
+up-cluster: fetch ## A whole cluster on this machine: Kafka, PostgreSQL, control planes, proxies, ingest workers, haproxy
+	@deploy/dev/deps && deploy/dev/fetch kafka && cargo build --release --locked -p signpost -p cluster && exec "$(TARGET)/release/cluster" up
+chaos: fetch ## Hurt such a cluster under load and check every visit, SECONDS=300 SEED=…
+	@deploy/dev/deps && deploy/dev/fetch kafka && cargo build --release --locked -p signpost -p cluster && exec "$(TARGET)/release/cluster" chaos --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED))
 bench: fetch build benches ## Measure; numbers go to benches/BASELINE.md
 	@"$(TARGET)/release/benches"
 bench-redirect: fetch build benches ## Redirects beside nginx, haproxy, a bare hyper and an epoll loop: CPU, other kinds, latency over load (ROUNDS=3 LINKS=1000000)

@@ -365,9 +365,14 @@ async fn checkpoint(app: Arc<App>) {
 async fn listen(app: Arc<App>) {
     loop {
         if let Err(error) = app.store.listen(&app.config.database_url.0).await {
+            metrics::listener_lost();
             tracing::warn!(%error, "cannot listen for changes of other control planes, trying again");
         }
         tokio::time::sleep(LISTEN_AGAIN).await;
+        // Listening again may take longer.
+        if let Err(error) = app.store.look().await {
+            tracing::debug!(%error, "cannot look for changes of other control planes");
+        }
     }
 }
 

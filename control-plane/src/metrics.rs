@@ -38,6 +38,8 @@ const BLOCKLIST_STALE: &str = "control_plane_blocklist_stale";
 const BLOCKED_LINKS: &str = "control_plane_blocked_links_total";
 const BLOCKED_DESTINATIONS: &str = "control_plane_blocked_destinations_total";
 const DESTINATION_LOOKS: &str = "control_plane_destination_looks_total";
+const DATABASE_RESTORED: &str = "control_plane_database_restored_total";
+const LISTENER_LOST: &str = "control_plane_listener_lost_total";
 
 /// Describes all of them to the recorder; once, at start.
 pub(crate) fn describe() {
@@ -151,6 +153,14 @@ pub(crate) fn describe() {
         "Looks at destinations, by what: title or frame; and outcome: found, nothing, failed (not kept), or dropped (too many waited)"
     );
     describe_counter!(
+        DATABASE_RESTORED,
+        "Times that the link database was seen to be restored to an older state: proxies take a snapshot then"
+    );
+    describe_counter!(
+        LISTENER_LOST,
+        "Times that this control plane could not hear of changes of others: they are found by looking each second then"
+    );
+    describe_counter!(
         COUNTS_MISSING,
         "Lists answered with clicks 0 because ClickHouse was not there"
     );
@@ -158,6 +168,16 @@ pub(crate) fn describe() {
         FETCHES,
         "Outgoing requests for what owners named by URL, by outcome: ok, or why nothing was fetched"
     );
+}
+
+/// The link database was restored.
+pub(crate) fn database_restored() {
+    counter!(DATABASE_RESTORED).increment(1);
+}
+
+/// The listener for changes of other control planes was lost.
+pub(crate) fn listener_lost() {
+    counter!(LISTENER_LOST).increment(1);
 }
 
 /// So many rules are in force.

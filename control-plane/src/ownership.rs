@@ -28,6 +28,9 @@ const DUE_EVERY: Duration = Duration::from_secs(2);
 /// Most domains of one round: what is left is due in the next one.
 const DUE_AT_ONCE: i64 = 50;
 
+/// Milliseconds after which a look that was begun and never ended is made by somebody else.
+const UNFINISHED_MS: i64 = 60_000;
+
 /// What looks share.
 #[derive(Debug)]
 pub(crate) struct Ownership {
@@ -134,6 +137,15 @@ async fn round(app: &Arc<App>) -> anyhow::Result<()> {
     let due = domains::due(&app.store, now_ms, DUE_AT_ONCE).await?;
     let looks = due.into_iter().map(|domain| async {
         let id = domain.id;
+        let next_ms = now_ms.saturating_add(UNFINISHED_MS);
+        match domains::claim_look(&app.store, &domain, next_ms).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(domain = id, %error, "a look for the proof of a domain cannot begin");
+                return;
+            }
+        }
         if let Err(error) = check(app, domain).await {
             tracing::warn!(domain = id, %error, "a look for the proof of a domain failed");
         }

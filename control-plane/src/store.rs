@@ -13,7 +13,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{Any, AnyConnection, AnyPool, Transaction};
-use tokio::sync::watch;
 
 pub mod accounts;
 pub mod apps;
@@ -36,6 +35,7 @@ pub mod leases;
 pub mod links;
 pub mod members;
 mod migrate;
+mod newest;
 pub mod oauth;
 pub mod objects;
 pub mod overlays;
@@ -78,7 +78,7 @@ pub struct Store {
     engine: Engine,
     writer: AnyPool,
     readers: AnyPool,
-    newest: watch::Sender<u64>,
+    newest: newest::Newest,
     guard: guard::Guard,
 }
 
@@ -115,14 +115,11 @@ impl Store {
                 (pool.clone(), pool)
             }
         };
-        let (seq,): (i64,) = sqlx::query_as("SELECT seq FROM feed_state WHERE id = 1")
-            .fetch_one(&readers)
-            .await?;
         Ok(Self {
             engine,
             writer,
+            newest: newest::Newest::of(&readers).await?,
             readers,
-            newest: watch::Sender::new(u64::try_from(seq).unwrap_or(0)),
             guard: guard::Guard::default(),
         })
     }
@@ -164,11 +161,6 @@ impl Store {
         }
     }
 
-    /// The newest sequence number of the feed, as far as this process knows; it changes right after each commit.
-    pub fn watch(&self) -> watch::Receiver<u64> {
-        self.newest.subscribe()
-    }
-
     /// A transaction that may write. For what visitors can see, see [`feed::Write`].
     pub(crate) async fn begin(&self) -> sqlx::Result<Transaction<'static, Any>> {
         match self.engine {
@@ -187,35 +179,6 @@ impl Store {
             .fetch_all(&self.readers)
             .await?;
         Ok(())
-    }
-
-    /// Tells watchers that `seq` is committed.
-    pub(crate) fn announce(&self, seq: u64) {
-        self.newest.send_if_modified(|newest| {
-            let higher = seq > *newest;
-            *newest = (*newest).max(seq);
-            higher
-        });
-    }
-
-    /// Tells watchers what other control planes commit to the same PostgreSQL database; returns when the connection breaks.
-    ///
-    /// # Errors
-    /// The connection's.
-    pub(crate) async fn listen(&self, url: &str) -> anyhow::Result<()> {
-        let mut listener = sqlx::postgres::PgListener::connect(url).await?;
-        listener.listen(feed::CHANNEL).await?;
-        // What was committed before the listener was there.
-        let (seq,): (i64,) = sqlx::query_as("SELECT seq FROM feed_state WHERE id = 1")
-            .fetch_one(&self.readers)
-            .await?;
-        self.announce(u64::try_from(seq).unwrap_or(0));
-        while let Some(notification) = listener.try_recv().await? {
-            if let Ok(seq) = notification.payload().parse() {
-                self.announce(seq);
-            }
-        }
-        anyhow::bail!("the connection was lost")
     }
 
     /// Closes all connections, after those in use are given back.

@@ -78,6 +78,8 @@ struct Reader {
     hello: Option<Hello>,
     /// Follows the hello; nothing does when the proxy has to take a snapshot.
     resumed: bool,
+    /// In which `at` was looked up last.
+    era: u64,
     ready: VecDeque<Change>,
     _open: metrics::OpenFeed,
 }
@@ -85,8 +87,10 @@ struct Reader {
 impl Reader {
     async fn new(app: Arc<App>, shared: Arc<Shared>, at: Position) -> Result<Self, FeedError> {
         let newest = app.store.watch();
+        // Another control plane may have written what nobody has told this one, or the database was restored.
+        app.store.look().await?;
+        let era = app.store.era();
         let current = Position::newest(app.store.readers()).await?;
-        // Another control plane may have written what nobody has told this one.
         app.store.announce(current.seq);
         let resumed = at == current || in_history(&app, at).await?;
         metrics::feed_hello(resumed);
@@ -104,6 +108,7 @@ impl Reader {
                 resumed,
             }),
             resumed,
+            era,
             ready: VecDeque::new(),
             app,
             shared,
@@ -137,6 +142,7 @@ impl Reader {
             if self.shutdown.is_cancelled() {
                 return Ok(None);
             }
+            self.enter(self.app.store.era()).await?;
             if let Some(change) = self.ready.pop_front() {
                 self.at = change.at;
                 return Ok(Some(change.frame));
@@ -153,6 +159,20 @@ impl Reader {
                 _ = self.heartbeat.tick() => if let Some(beat) = self.beat().await? { return Ok(Some(beat)) },
             }
         }
+    }
+
+    /// After the database was restored, asks whether what was handed over is still true.
+    async fn enter(&mut self, era: u64) -> Result<(), FeedError> {
+        if self.era == era {
+            return Ok(());
+        }
+        self.ready.clear();
+        let current = Position::newest(self.app.store.readers()).await?;
+        if self.at != current && !in_history(&self.app, self.at).await? {
+            return Err(FeedError::Gone(self.at.seq));
+        }
+        self.era = era;
+        Ok(())
     }
 
     /// A heartbeat; `None` when there are changes to send instead. Also where a word that was lost between control

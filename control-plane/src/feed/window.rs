@@ -38,6 +38,8 @@ pub(super) struct Window {
 struct Recent {
     changes: VecDeque<Change>,
     bytes: usize,
+    /// Of which history they are: the store's number of it.
+    era: u64,
 }
 
 impl Window {
@@ -52,6 +54,7 @@ impl Window {
     ) -> Result<VecDeque<Change>, FeedError> {
         {
             let mut recent = self.recent.lock().await;
+            recent.enter(store.era());
             if let Some(page) = recent.after(at) {
                 return page;
             }
@@ -67,6 +70,16 @@ impl Window {
 }
 
 impl Recent {
+    /// Forgets what is of another history.
+    fn enter(&mut self, era: u64) {
+        if self.era != era {
+            *self = Self {
+                era,
+                ..Self::default()
+            };
+        }
+    }
+
     fn newest(&self) -> Option<u64> {
         self.changes.back().map(|change| change.at.seq)
     }

@@ -14,7 +14,8 @@ use super::{Store, feed};
 mod owned;
 
 pub use owned::{
-    Adding, NewClaim, Verified, add, count, delete, due, get, make_live, note_look, page, update,
+    Adding, NewClaim, Verified, add, claim_look, count, delete, due, get, make_live, note_look,
+    page, update,
 };
 
 /// A domain.

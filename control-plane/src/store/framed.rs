@@ -41,8 +41,9 @@ pub async fn claim(store: &Store, now_ms: i64, next_ms: i64, limit: i64) -> sqlx
         return Ok(Vec::new());
     }
     let mut tx = store.begin().await?;
+    // Asked of each row anew when it is locked: another control plane may have taken it while this one waited.
     let rows: Vec<(i64,)> = sqlx::query_as(
-        "UPDATE framed_links SET due_at = $1 WHERE link_id IN (SELECT link_id FROM framed_links WHERE due_at <= $2 \
+        "UPDATE framed_links SET due_at = $1 WHERE due_at <= $2 AND link_id IN (SELECT link_id FROM framed_links WHERE due_at <= $2 \
          ORDER BY due_at LIMIT $3) RETURNING link_id",
     )
     .bind(next_ms)

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-mod postgres;
+pub(crate) mod postgres;
 mod tables;
 
 pub(crate) use tables::scratch;
@@ -126,6 +126,11 @@ impl TestApp {
 
     pub(crate) async fn on_postgres() -> Self {
         Self::start(Some(postgres::fresh_database().await), &[]).await
+    }
+
+    /// A second one over the same database, with a data folder of its own.
+    pub(crate) async fn beside(&self) -> Self {
+        Self::start(self.database(), &[]).await
     }
 
     pub(crate) async fn start(database: Option<String>, settings: &[(&str, &str)]) -> Self {

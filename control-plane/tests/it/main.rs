@@ -41,6 +41,7 @@ mod rates;
 mod roles;
 mod s3;
 mod samples;
+mod several;
 mod slugs_at_rest;
 mod smartlinks;
 mod start;

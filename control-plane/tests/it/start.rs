@@ -138,18 +138,3 @@ async fn operator_commands_need_a_database_that_exists() {
     );
     assert!(!data.path().join("signpost.db").exists());
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_control_planes_on_one_postgres_hear_of_each_others_changes() {
-    let one = TestApp::on_postgres().await;
-    let database = Some(one.config.database_url.0.clone());
-    let two = TestApp::start(database, &[]).await;
-    let mut watch = two.running.store.watch();
-    let id = one.link(json!({"url": "https://e.test/"})).await;
-    let heard = tokio::time::timeout(
-        std::time::Duration::from_secs(30),
-        watch.wait_for(|seq| *seq >= 2),
-    );
-    heard.await.expect("in time").expect("alive");
-    two.get(&format!("/api/url/{id}")).await.ok();
-}

@@ -20,6 +20,7 @@ mod life;
 mod limits;
 mod link_fields;
 mod links;
+mod many_machines;
 mod over_kafka;
 mod pages;
 mod qr;

@@ -106,6 +106,23 @@ pub async fn due(store: &Store, now_ms: i64, limit: i64) -> sqlx::Result<Vec<Dom
         .await
 }
 
+/// Puts off the next look at a claim that is due, unless somebody else, another control plane perhaps, was first. `false`: so
+/// it was, and looks at it.
+///
+/// # Errors
+/// The database's.
+pub async fn claim_look(store: &Store, due: &Domain, next_ms: i64) -> sqlx::Result<bool> {
+    let mut tx = store.begin().await?;
+    let done = sqlx::query("UPDATE domains SET check_at = $1 WHERE id = $2 AND check_at = $3")
+        .bind(next_ms)
+        .bind(due.id)
+        .bind(due.claim.check_at)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Adds a domain, or brings back one that the workspace deleted, with its links and its token.
 ///
 /// # Errors
