@@ -147,7 +147,7 @@ fn deciding_and_answering_allocates_nothing() {
         .assemble(
             proxy::table::Around {
                 version: empty.version(),
-                shared: shared,
+                shared,
                 sums: empty.sums().into(),
                 links: 0,
                 missing: proxy::table::GroupSet::none(),

@@ -88,7 +88,7 @@ async fn one_statement_makes_one_part_also_of_many_rows() {
         .settings
         .push(("SIGNPOST_INGEST_BATCH_ROWS", "1000000".to_owned()));
     // More rows than one block has by default, in each table.
-    for _ in 0..80_000 {
+    for _ in 0..150_000 {
         let mut click = world.log.make(7, 0);
         click.link = 1 + world.log.random(100);
         click.slug = "x".to_owned();

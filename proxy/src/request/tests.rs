@@ -28,7 +28,7 @@ fn table() -> LinkTable {
         .assemble(
             crate::table::Around {
                 version: empty.version(),
-                shared: shared,
+                shared,
                 sums: empty.sums().into(),
                 links: 0,
                 missing: crate::table::GroupSet::none(),
