@@ -39,7 +39,7 @@ const STEP: Duration = Duration::from_millis(10);
 const FRESH: Duration = Duration::from_secs(30);
 
 /// What is done.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Chaos {
     /// How long faults come.
     pub time: Duration,
@@ -47,6 +47,8 @@ pub struct Chaos {
     pub seed: u64,
     /// Visits a second.
     pub rate: u64,
+    /// True once somebody asks us to end.
+    pub is_over: Arc<AtomicBool>,
 }
 
 /// Settings with which groups notice within seconds what else takes a minute.
@@ -75,7 +77,7 @@ impl Chaos {
     /// Runs it on a cluster of its own and returns the books.
     ///
     /// # Errors
-    /// Something could not be started, or asked.
+    /// Something could not be started, or asked; somebody asked us to end.
     pub fn run(self, mut plan: Plan) -> anyhow::Result<Books> {
         plan.relayed = true;
         plan.settings.extend(settings());
@@ -102,6 +104,7 @@ impl Chaos {
         faults.disk = disk;
         let until = Instant::now() + self.time;
         while Instant::now() < until {
+            anyhow::ensure!(!self.is_over.load(Ordering::Relaxed), "asked to end");
             faults.step(&mut cluster)?;
             crate::pause(STEP);
         }

@@ -289,6 +289,12 @@ pub(crate) const KEY: &str = "admin.key";
 /// File of the password of ClickHouse's user `signpost`, in the engine's folder.
 const PASSWORD: &str = "clickhouse.password";
 
+/// Settings that the caller may change: three proxies share the cores and the memory.
+const USUAL: [(&str, &str); 2] = [
+    ("SIGNPOST_PROXY_WORKERS", "1"),
+    ("SIGNPOST_RING_BYTES", "8MiB"),
+];
+
 /// Makes processes: all have the common settings, and folders and addresses of their own.
 struct Making<'a> {
     plan: &'a Plan,
@@ -304,7 +310,10 @@ impl Making<'_> {
     fn process(&self, role: &str, number: usize) -> anyhow::Result<Process> {
         let name = format!("{role}-{number}");
         let data = self.folder.join(&name);
-        let mut settings = self.common.clone();
+        let mut settings = BTreeMap::from(USUAL.map(|(n, v)| (n.to_owned(), v.to_owned())));
+        // Where things are is ours to say, all else the caller's.
+        settings.extend(self.plan.settings.clone());
+        settings.extend(self.common.clone());
         let mut set = |name: &str, value: String| settings.insert(name.to_owned(), value);
         set("SIGNPOST_DATA_DIR", data.display().to_string());
         set("SIGNPOST_ADMIN_ADDR", free()?.to_string());
@@ -312,8 +321,6 @@ impl Making<'_> {
             let log = data.join(LOG_DISK).join("clicks").display().to_string();
             set("SIGNPOST_CLICK_LOG_DIR", log);
         }
-        // What the caller says wins.
-        settings.extend(self.plan.settings.clone());
         let log = self.folder.join(format!("{name}.log"));
         Ok(Process::new(
             name,
@@ -382,9 +389,6 @@ fn common(
         ("SIGNPOST_TRUSTED_PROXIES", "127.0.0.0/8".to_owned()),
         ("SIGNPOST_ADMIN_KEY", secret(&folder.join(KEY))?),
         ("SIGNPOST_FEED_TOKEN", secret(&folder.join("feed.token"))?),
-        // Three proxies share the cores.
-        ("SIGNPOST_PROXY_WORKERS", "1".to_owned()),
-        ("SIGNPOST_RING_BYTES", "8MiB".to_owned()),
     ];
     Ok(values.map(|(n, v)| (n.to_owned(), v)).into())
 }

@@ -24,7 +24,7 @@ defaults
   timeout connect 1s
   timeout client 60s
   timeout server 20s
-  timeout check 1s
+  timeout check 3s
   retries 5
   retry-on conn-failure
   option redispatch 1
@@ -45,7 +45,7 @@ defaults
             let port = asked.map_or(String::new(), |a| format!(" port {}", a.port()));
             writeln!(
                 text,
-                "  server {server} {addr} check{port} inter 200ms fall 2 rise 1"
+                "  server {server} {addr} check{port} inter 200ms fall 3 rise 1"
             )?;
         }
     }

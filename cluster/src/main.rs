@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use cluster::books::Books;
 use cluster::chaos::Chaos;
 use cluster::cluster::Cluster;
 use cluster::plan::{Counts, Plan};
@@ -140,19 +141,21 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
             rate,
         } => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+            let seed = seed.unwrap_or_else(|| u64::from(now.subsec_nanos()));
             let chaos = Chaos {
                 time: Duration::from_secs(seconds),
-                seed: seed.unwrap_or_else(|| u64::from(now.subsec_nanos())),
+                seed,
                 rate,
+                is_over: watch_signals()?,
             };
-            let books = chaos.run(plan)?;
-            let mut out = std::io::stdout().lock();
-            write!(out, "seed {}\n{books}", chaos.seed)?;
-            if !books.balance() {
+            let ran = chaos.run(plan);
+            let is_clean = ran.as_ref().is_ok_and(Books::balance);
+            if !is_clean {
                 // What happened can be read in the logs.
-                writeln!(out, "everything is kept in {}", folder.keep().display())?;
+                eprintln!("everything is kept in {}", folder.keep().display());
             }
-            Ok(books.balance())
+            write!(std::io::stdout().lock(), "seed {seed}\n{}", ran?)?;
+            Ok(is_clean)
         }
     }
 }

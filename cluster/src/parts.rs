@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,6 +51,8 @@ impl Script {
             .env("SIGNPOST_CACHE_DIR", cache)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // Ctrl-C in a terminal reaches the whole group: brokers end after those who write to them.
+            .process_group(0)
             .spawn()
             .with_context(|| format!("cannot run {}", path.display()))?;
         let said = Arc::new(Mutex::new(Said::default()));

@@ -46,7 +46,7 @@ pub struct Plan {
     pub visitors: SocketAddr,
     /// Where haproxy takes calls of the API; port 0: a free one.
     pub api: SocketAddr,
-    /// Settings for all, which win.
+    /// Settings for all, except for where things are.
     pub settings: BTreeMap<String, String>,
     /// Clients reach brokers and ClickHouse through relays, which can be cut.
     pub relayed: bool,

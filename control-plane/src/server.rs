@@ -33,19 +33,28 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 /// Time given to open calls when the process is to end.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// Time for which calls are still taken when the process is to end: it is not ready any more, and balancers need to see that
+/// before nobody listens. What is connected and not accepted when a listener closes is reset, and the call is lost.
+const LEAVING: Duration = Duration::from_secs(1);
+
 /// Pause after `accept` fails: the cause (no file descriptors) does not go away at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `shutdown`, then lets open calls finish within [`DRAIN`].
+/// Serves until [`LEAVING`] after `shutdown`, then lets open calls finish within [`DRAIN`].
 pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let tasks = TaskTracker::new();
     // Ends what is left when the drain is over.
     let end = CancellationToken::new();
+    let closing = CancellationToken::new();
+    let mut leaving = std::pin::pin!(async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(LEAVING).await;
+    });
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = shutdown.cancelled() => break,
+            () = leaving.as_mut() => break,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -59,7 +68,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: Cance
             metrics::connection_refused();
             continue;
         };
-        let serving = connection(stream, peer, router.clone(), shutdown.clone());
+        let serving = connection(stream, peer, router.clone(), closing.clone());
         let end = end.clone();
         tasks.spawn(async move {
             let _permit = permit;
@@ -70,6 +79,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: Cance
         });
     }
     drop(listener);
+    closing.cancel();
     tasks.close();
     if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
         tracing::warn!(
@@ -85,7 +95,7 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
-    shutdown: CancellationToken,
+    closing: CancellationToken,
 ) {
     // An answer is one write: waiting for more to send only adds delay.
     let _ = stream.set_nodelay(true);
@@ -106,7 +116,7 @@ async fn connection(
     let mut serving = std::pin::pin!(serving);
     let result = tokio::select! {
         result = serving.as_mut() => result,
-        () = shutdown.cancelled() => {
+        () = closing.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }

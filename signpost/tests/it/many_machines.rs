@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use ::cluster::chaos::{Chaos, settings};
+use ::cluster::chaos::settings;
 use ::cluster::cluster::Cluster;
 use ::cluster::http::Http;
 use ::cluster::plan::{Counts, Plan};
@@ -133,17 +133,4 @@ fn a_cluster_counts_each_visit_and_its_control_planes_are_restarted_without_a_fa
     for pid in pids {
         assert!(!Path::new(&format!("/proc/{pid}")).exists(), "{pid} runs");
     }
-}
-
-#[test]
-fn every_visit_is_stored_once_while_everything_behind_the_balancer_is_hurt() {
-    let folder = tempfile::tempdir().unwrap();
-    let chaos = Chaos {
-        time: Duration::from_secs(25),
-        seed: 2,
-        rate: 60,
-    };
-    let books = chaos.run(plan(Counts::USUAL, folder.path())).unwrap();
-    eprint!("{books}");
-    assert!(books.balance(), "seed {}: {books}", chaos.seed);
 }
