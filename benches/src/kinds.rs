@@ -23,50 +23,66 @@ const SERVING: &str = "serve-";
 /// Connections whose spread over the serving threads is looked at.
 const FEW: [usize; 2] = [8, 64];
 
+/// Requests of a kind, and what they cost.
+struct Kind {
+    name: &'static str,
+    requests: Vec<Vec<u8>>,
+    /// What each answer begins with.
+    expected: &'static [u8; 12],
+    /// Most that it may cost, as a ratio to a plain link.
+    bound: Option<f64>,
+    /// CPU seconds of the serving threads a request, in each round.
+    costs: Vec<f64>,
+}
+
 pub(crate) fn run(report: &mut Report, rounds: usize, span: Duration) -> anyhow::Result<()> {
     let system = System::start()?;
     report.say("making the links");
     let plain = system.links("p", LINKS)?;
     let ruled = with_rules(&system)?;
     let missing: Vec<String> = (0..LINKS).map(|n| format!("m{n:06}")).collect();
-    let kinds: [(&str, &[String], &[u8], Option<f64>); 3] = [
-        ("plain link", &plain, b"HTTP/1.1 302", None),
-        (
+    let kind = |name, slugs: &[String], expected, bound| Kind {
+        name,
+        requests: requests(slugs),
+        expected,
+        bound,
+        costs: Vec::new(),
+    };
+    let mut kinds = [
+        kind("plain link", &plain, b"HTTP/1.1 302", None),
+        kind(
             "link with rules and variants",
             &ruled,
             b"HTTP/1.1 302",
             Some(1.5),
         ),
-        ("miss", &missing, b"HTTP/1.1 404", Some(1.1)),
+        kind("miss", &missing, b"HTTP/1.1 404", Some(1.1)),
     ];
-    let requests = kinds.map(|(_, slugs, ..)| requests(slugs));
     let pid = system.role_pid("proxy")?;
     let serving = || anyhow::Ok(cpu::of(&cpu::by_thread(pid)?, SERVING));
-    let mut costs = [const { Vec::new() }; 3];
     for round in 0..rounds as u64 {
-        for (((_, _, expected, _), requests), costs) in kinds.iter().zip(&requests).zip(&mut costs)
-        {
+        for kind in &mut kinds {
             let before = serving()?;
             let load = (load::CONNECTIONS, span, round + 1);
-            let answered = load::run_requests(system.proxy, requests, load, expected)?;
-            costs.push((serving()? - before) / answered as f64);
+            let answered = load::run_requests(system.proxy, &kind.requests, load, kind.expected)?;
+            kind.costs.push((serving()? - before) / answered as f64);
         }
     }
-    let base = costs.first().cloned().context("no base")?;
-    for ((name, _, _, bound), costs) in kinds.iter().zip(&mut costs) {
-        let mut ratios: Vec<f64> = costs.iter().zip(&base).map(|(c, b)| c / b).collect();
-        let name = format!("{name}, CPU of the serving threads");
-        report.note(&name, median(costs) * 1e6, "µs");
-        if let Some(bound) = bound {
+    let [plain, ..] = &kinds;
+    let (base, requests) = (plain.costs.clone(), plain.requests.clone());
+    for kind in &mut kinds {
+        let mut ratios: Vec<f64> = kind.costs.iter().zip(&base).map(|(c, b)| c / b).collect();
+        let name = format!("{}, CPU of the serving threads", kind.name);
+        report.note(&name, median(&mut kind.costs) * 1e6, "µs");
+        if let Some(bound) = kind.bound {
             let name = format!("{name} / a plain link's, median");
-            report.check(name, median(&mut ratios), "×", Bound::AtMost(*bound));
+            report.check(name, median(&mut ratios), "×", Bound::AtMost(bound));
         }
     }
     for connections in FEW {
         let before = cpu::by_thread(pid)?;
-        let requests = requests.first().context("no requests")?;
         let load = (connections, span, 1);
-        load::run_requests(system.proxy, requests, load, b"HTTP/1.1 302")?;
+        load::run_requests(system.proxy, &requests, load, b"HTTP/1.1 302")?;
         let used = difference(&before, &cpu::by_thread(pid)?);
         let most = used.iter().copied().fold(f64::MIN, f64::max);
         let mean = used.iter().sum::<f64>() / used.len() as f64;

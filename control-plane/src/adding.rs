@@ -81,7 +81,7 @@ impl Adding {
         }
         let turns = Arc::clone(&self.turns);
         // By itself: a caller that goes away must not take others' links along.
-        tokio::spawn(async move { turns.take().await });
+        tokio::spawn(async move { Box::pin(turns.take()).await });
         answered.await.context("adding a link broke off")?
     }
 }

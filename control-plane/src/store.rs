@@ -63,6 +63,10 @@ const LIST: usize = 500;
 /// [`Store::checkpoint`], which keeps commits from it. 40 MB.
 const LOG_PAGES: &str = "PRAGMA wal_autocheckpoint = 10000";
 
+/// For the one connection that writes. New links touch pages all over the indexes of many: they wait in memory (64 MB at
+/// most) for their commit, and so do the old pages that a statement may need again.
+const WRITING: [&str; 2] = ["PRAGMA cache_size = -65536", "PRAGMA temp_store = MEMORY"];
+
 /// Which engine is behind the pool; the few statements that differ ask for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -242,10 +246,13 @@ fn sqlite_pool(connections: u32, read_only: bool) -> AnyPoolOptions {
                 for pragma in pragmas {
                     sqlx::query(pragma).execute(&mut *connection).await?;
                 }
-                if read_only {
-                    sqlx::query("PRAGMA query_only = ON")
-                        .execute(&mut *connection)
-                        .await?;
+                let own: &[&str] = if read_only {
+                    &["PRAGMA query_only = ON"]
+                } else {
+                    &WRITING
+                };
+                for pragma in own {
+                    sqlx::query(*pragma).execute(&mut *connection).await?;
                 }
                 Ok(())
             })

@@ -10,6 +10,10 @@ use schemas::link::Entry;
 
 use super::Invalid;
 
+/// Sizes of arenas that edits make are multiples of this. Each is a little larger than the one it replaces: without sizes in
+/// common none would fit where another was, and memory that was freed would lie about in pieces.
+const ARENA_STEP: usize = 2048;
+
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     offsets: HashTable<u32>,
@@ -137,7 +141,7 @@ impl Shard {
         if u32::try_from(length).is_err() {
             return Err(Invalid::TooLarge);
         }
-        let mut arena = Vec::with_capacity(length);
+        let mut arena = Vec::with_capacity(length.next_multiple_of(ARENA_STEP));
         arena.extend_from_slice(&self.arena);
         let mut offsets = self.offsets.clone();
         let mut dead = self.dead;
