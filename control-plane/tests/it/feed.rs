@@ -66,13 +66,17 @@ impl Frames {
 
     /// The next change, heartbeats left out.
     pub(crate) async fn change(&mut self) -> Change {
-        loop {
-            match self.next().await {
-                Some(Kind::Change(change)) => return change,
-                Some(Kind::Heartbeat(_)) => {}
-                other => panic!("not a change: {other:?}"),
+        let change = async {
+            loop {
+                match self.next().await {
+                    Some(Kind::Change(change)) => return change,
+                    Some(Kind::Heartbeat(_)) => {}
+                    other => panic!("not a change: {other:?}"),
+                }
             }
-        }
+        };
+        let change = tokio::time::timeout(DEADLINE, change).await;
+        change.expect("a change in time")
     }
 
     /// Reads to the end, heartbeats and changes alike.
