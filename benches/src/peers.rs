@@ -19,6 +19,7 @@ use hyper::{Request, Response, StatusCode, server::conn::http1};
 use hyper_util::rt::TokioIo;
 
 use crate::cpu;
+use crate::system::System;
 
 /// How long a peer may take to read its links.
 const START: Duration = Duration::from_secs(120);
@@ -71,7 +72,7 @@ impl Peer {
     /// nginx with the links in a map and its access log in the combined format, buffered. `None`: it is not installed.
     pub(crate) fn nginx(folder: &Path, links: &Links<'_>) -> anyhow::Result<Option<Self>> {
         std::fs::write(folder.join("nginx.map"), links.lines(" ", ";"))?;
-        let (dir, addr) = (folder.display(), free()?);
+        let (dir, addr) = (folder.display(), System::free()?);
         let config = format!(
             "daemon off; user root; worker_processes {THREADS}; pid {dir}/nginx.pid; error_log stderr error;
              events {{ worker_connections 4096; }}
@@ -100,7 +101,7 @@ impl Peer {
     /// haproxy with the links in a map file, and no log. `None`: it is not installed.
     pub(crate) fn haproxy(folder: &Path, links: &Links<'_>) -> anyhow::Result<Option<Self>> {
         std::fs::write(folder.join("haproxy.map"), links.lines(" ", ""))?;
-        let (dir, addr) = (folder.display(), free()?);
+        let (dir, addr) = (folder.display(), System::free()?);
         let config = format!(
             "global\n  nbthread {THREADS}\n  maxconn 4096\n\
              defaults\n  mode http\n  timeout client 60s\n  timeout connect 1s\n  timeout server 60s\n\
@@ -188,10 +189,6 @@ impl Drop for Peer {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn free() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
 }
 
 /// The links that all peers have.

@@ -152,6 +152,13 @@ pub(crate) fn run(report: &mut Report, links: usize) -> anyhow::Result<()> {
     report.note("links", f64::from(links), "");
     let per_link = |bytes: u64| bytes as f64 / f64::from(links);
     report.note("payload a link", per_link(feed.payload()), "bytes");
+    let memory = |report: &mut Report, how: &str, steady: u64, peak: u64| {
+        let over = per_link(steady.saturating_sub(base)) - per_link(feed.payload());
+        let name = format!("memory a link beyond its payload, {how}");
+        report.check(name, over, "bytes", Bound::AtMost(36.0));
+        let ratio = peak as f64 / steady as f64;
+        report.note("… peak of memory / steady", ratio, "×");
+    };
     let folder = tempfile::tempdir()?;
 
     let begin = Instant::now();
@@ -188,18 +195,7 @@ pub(crate) fn run(report: &mut Report, links: usize) -> anyhow::Result<()> {
         "s",
     );
     let steady = proxy.settled()?;
-    let over = per_link(steady.saturating_sub(base)) - per_link(feed.payload());
-    report.check(
-        "memory a link beyond its payload, by the feed",
-        over,
-        "bytes",
-        Bound::AtMost(36.0),
-    );
-    report.note(
-        "… peak of memory / steady",
-        peak as f64 / steady as f64,
-        "×",
-    );
+    memory(report, "by the feed", steady, peak);
     proxy.stop()?;
 
     feed.set_down(true);
@@ -224,18 +220,7 @@ pub(crate) fn run(report: &mut Report, links: usize) -> anyhow::Result<()> {
     );
     proxy.wait_for(u64::from(links) - 1, 0)?;
     let steady = proxy.settled()?;
-    let over = per_link(steady.saturating_sub(base)) - per_link(feed.payload());
-    report.check(
-        "memory a link beyond its payload, from disk",
-        over,
-        "bytes",
-        Bound::AtMost(36.0),
-    );
-    report.note(
-        "… peak of memory / steady",
-        peak as f64 / steady as f64,
-        "×",
-    );
+    memory(report, "from disk", steady, peak);
 
     feed.set_down(false);
     while !feed.is_followed() {

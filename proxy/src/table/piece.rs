@@ -67,8 +67,8 @@ fn place(hash: u64, shards: usize) -> usize {
 
 /// Shards for this many links.
 fn shards_for(links: usize) -> usize {
-    let bits = links.div_ceil(GROW_AT).max(1).next_power_of_two();
-    bits.min(1 << MAX_BITS)
+    let shards = links.div_ceil(GROW_AT).max(1).next_power_of_two();
+    shards.min(1 << MAX_BITS)
 }
 
 impl Piece {
@@ -100,14 +100,8 @@ impl Piece {
         if groups_of(piece).all(kept) {
             return Ok(self.clone());
         }
-        let mut entries = Vec::with_capacity(self.links());
-        for entry in self.entries() {
-            let (domain, slug) = Entry::read_key(entry)?;
-            let hash = key_hash(domain, slug);
-            if kept(group_of(hash)) {
-                entries.push((hash, entry));
-            }
-        }
+        let mut entries = self.hashed()?;
+        entries.retain(|(hash, _)| kept(group_of(*hash)));
         for packed in sources {
             let Source::Replace(packed) = packed else {
                 continue;
@@ -140,19 +134,19 @@ impl Piece {
         let edited = Self(shards.into());
         // Only growing keeps edits fast; shrinking waits for the next time the piece is made.
         if crowded && shards_for(edited.links()) > count {
-            return edited.rebuilt();
+            return Self::build(&edited.hashed()?);
         }
         Ok(edited)
     }
 
-    /// The same links in as many shards as there should be.
-    fn rebuilt(&self) -> Result<Self, Invalid> {
+    /// All entries with the hashes of their keys, in no order.
+    fn hashed(&self) -> Result<Vec<(u64, &[u8])>, Invalid> {
         let mut entries = Vec::with_capacity(self.links());
         for entry in self.entries() {
             let (domain, slug) = Entry::read_key(entry)?;
             entries.push((key_hash(domain, slug), entry));
         }
-        Self::build(&entries)
+        Ok(entries)
     }
 
     #[inline]
