@@ -192,7 +192,8 @@ fn a_minilnk_link_is_met_by_visitors_and_counted() {
         recent.len() == 4 && times.is_sorted_by(|a, b| a >= b),
         "{seen}"
     );
-    let scan = &recent[3];
+    // Visits of one millisecond are in no order that a visitor could tell, so the scan is not always the last.
+    let scan = recent.iter().find(|visit| visit["os"] == "iOS").unwrap();
     assert_eq!(
         (
             &scan["country"],
