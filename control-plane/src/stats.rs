@@ -5,8 +5,8 @@
 //! Where numbers come from. A click is in one of two halves: the clicks of busy links are flagged `rolled_up` and are in
 //! `clicks_by_period`, by UTC day, five days, month and dimension, and in `visitors_by_month`; all others, of which a link
 //! has some 5,000 at most, are read raw. What a call costs is therefore bounded by the months of its range, not by the
-//! clicks. It costs as much when it is repeated: an answer could only be kept with the state that three tables had when it
-//! was made, and asking them that is most of the work. Days that a range cuts (time zones other than UTC) are read raw too. Only a series
+//! clicks. What was read of a busy link is kept as long as the tables hold no more of it, which each call asks them (see
+//! `kept`). Days that a range cuts (time zones other than UTC) are read raw too. Only a series
 //! of a busy link by the hour, or by the days of another zone, reads all clicks of the range: its visitors must be counted
 //! by other bounds than the roll-up's.
 //!
@@ -22,6 +22,7 @@
 mod dimensions;
 mod events;
 mod export;
+mod kept;
 mod link;
 mod server;
 mod span;

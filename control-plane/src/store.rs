@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use sqlx::any::AnyPoolOptions;
-use sqlx::{Any, AnyConnection, AnyPool, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Transaction};
 
 pub mod accounts;
 pub mod apps;
@@ -55,6 +55,9 @@ const CONNECTIONS: u32 = 8;
 
 /// Longest wait for a connection: longer than any one transaction of ours takes, shorter than clients wait.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// A server's connection that was idle for longer is asked whether it still lives before it is used.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// Most values in one `IN (…)`, far below every engine's limit of parameters.
 const LIST: usize = 500;
@@ -112,6 +115,17 @@ impl Store {
                 let pool = AnyPoolOptions::new()
                     .max_connections(CONNECTIONS)
                     .acquire_timeout(ACQUIRE_TIMEOUT)
+                    // One that was in use a moment ago is not asked whether it still lives: that would double the
+                    // questions of a call.
+                    .test_before_acquire(false)
+                    .before_acquire(|connection, known| {
+                        Box::pin(async move {
+                            if known.idle_for < TRUSTED_FOR {
+                                return Ok(true);
+                            }
+                            Ok(connection.ping().await.is_ok())
+                        })
+                    })
                     .connect(url)
                     .await
                     .context("cannot reach the link database")?;
@@ -206,6 +220,19 @@ pub fn sqlite_url(path: &Path) -> String {
 pub(crate) fn placeholders(first: usize, count: usize) -> String {
     let list: Vec<String> = (first..first + count).map(|n| format!("${n}")).collect();
     list.join(", ")
+}
+
+/// As many of the last once more as make a list's length a power of four: questions about lists of every length would be
+/// as many statements, and few stay prepared.
+pub(crate) fn padded<T: Clone>(mut list: Vec<T>) -> Vec<T> {
+    let mut length = 1;
+    while length < list.len() {
+        length *= 4;
+    }
+    if let Some(last) = list.last().cloned() {
+        list.resize(length, last);
+    }
+    list
 }
 
 /// Whether a write broke a unique constraint.

@@ -26,8 +26,10 @@ pub(crate) enum RollUp {
 }
 
 impl RollUp {
+    /// In the order in which they are brought up: visitors before periods, since readers take a month's clicks in the
+    /// latter as the mark of what both hold.
     pub(crate) const ALL: [Self; 4] =
-        [Self::Quarters, Self::Periods, Self::Visitors, Self::Streams];
+        [Self::Quarters, Self::Visitors, Self::Periods, Self::Streams];
 
     /// The table.
     pub(crate) const fn table(self) -> &'static str {

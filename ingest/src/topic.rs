@@ -35,11 +35,14 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What may be set otherwise. A worker reads ahead of its inserts by at most 32 MiB a partition. The poll interval bounds
 /// an insert with its roll-ups, each with a deadline of five minutes.
-const DEFAULTS: [(&str, &str); 10] = [
+const DEFAULTS: [(&str, &str); 11] = [
     ("group.id", topics::GROUP),
     // A worker that was killed gives its partitions up after so long.
     ("session.timeout.ms", "10000"),
     ("heartbeat.interval.ms", "2000"),
+    // A broker that stands still is given up on after so long, and whoever leads by then is asked. With the default, a
+    // minute, a worker waited in one commit while its session ran out.
+    ("socket.timeout.ms", "10000"),
     ("queued.max.messages.kbytes", "32768"),
     ("max.poll.interval.ms", "1800000"),
     ("fetch.wait.max.ms", "100"),

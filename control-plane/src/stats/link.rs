@@ -10,6 +10,7 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::dimensions::{Counts, Dimension, OTHERS};
+use super::kept::{self, Click, RawClicks, WholeDays};
 use super::server::{ANSWER_TIMEOUT, Server};
 use super::span::{Span, Summands, day_number, label};
 use super::text::{Raw, lossy};
@@ -30,73 +31,74 @@ pub(super) async fn stats(
     span: &Span,
     step: Step,
 ) -> Result<LinkStats, StatsError> {
+    let (marks, raw) = if server.kept.is_busy(of) {
+        (kept::marks(server, of).await?, None)
+    } else {
+        let (marks, raw) =
+            tokio::try_join!(kept::marks(server, of), read_raw(server, of, span, step))?;
+        (marks, Some(raw))
+    };
+    let raw = async {
+        if let Some(read) = raw {
+            return Ok(read);
+        }
+        match kept::raw(server, of, &marks).await? {
+            Some(clicks) => Ok(Tally::of(&clicks, span, step)),
+            None => read_raw(server, of, span, step).await,
+        }
+    };
+    if marks.months.is_empty() {
+        return Ok(raw.await?.counted(step));
+    }
     // Only whole UTC days can be told apart in the roll-ups.
     let by_day = step == Step::Day && span.is_utc() && span.is_whole_days();
-    let busy = async {
-        let months = visitors::months(server, of).await?;
-        if months.is_empty() {
-            return Ok(None);
+    let cut_days = async {
+        match span.cut_days() {
+            Some(cut_days) => read_cut_days(server, of, span, &cut_days).await,
+            None => Ok(Tally::default()),
         }
-        let cut_days = async {
-            match span.cut_days() {
-                Some(cut_days) => read_cut_days(server, of, span, &cut_days).await,
-                None => Ok(Tally::default()),
-            }
-        };
-        let series = async {
-            if by_day {
-                return Ok(Vec::new());
-            }
-            read_series(server, of, span, step).await
-        };
-        let (rolled_up, came, cut_days, series) = tokio::try_join!(
-            read_rolled_up(server, of, span),
-            visitors::read(server, of, span, &months),
-            cut_days,
-            series
-        )?;
-        Ok(Some((months, rolled_up, came, cut_days, series)))
     };
-    let (mut tally, busy) = tokio::try_join!(read_raw(server, of, span, step), busy)?;
-    let Some((months, rolled_up, mut came, cut_days, series)) = busy else {
-        return Ok(tally.counted(step));
+    let series = async {
+        if by_day {
+            return Ok(Vec::new());
+        }
+        read_series(server, of, span, step).await
     };
-    came.append(&mut tally.came);
-    let visitors = visitors::count(came, months, span).await?;
+    let whole_days = async {
+        match kept::whole_days(server, of, span, &marks).await? {
+            Some(whole_days) => Ok(whole_days),
+            None => read_whole_days(server, of, span).await,
+        }
+    };
+    let (mut tally, whole_days, months, came, cut_days, series) = tokio::try_join!(
+        raw,
+        whole_days,
+        visitors::by_month(server, of, span, &marks),
+        visitors::of_cut_days(server, of, span),
+        cut_days,
+        series
+    )?;
+    tally.came.extend(came);
+    let visitors = visitors::count(months, std::mem::take(&mut tally.came), span).await?;
     tally.clicks += cut_days.clicks;
     tally.by.append(cut_days.by);
-    let mut stats = tally.with(rolled_up, &visitors, span, step);
+    let mut stats = tally.with(whole_days, &visitors, step);
     if !by_day {
         stats.series = series;
     }
     Ok(stats)
 }
 
-/// A click that is not rolled up.
-#[derive(Debug, Row, Deserialize)]
-struct Click<'a> {
-    time_ms: i64,
-    visitor: Option<u64>,
-    /// A column each, in the order of [`Dimension::ALL`].
-    #[serde(borrow)]
-    values: [Raw<'a>; Dimension::ALL.len()],
-}
-
 /// Raw clicks of the span.
 async fn read_raw(server: &Server, of: Of, span: &Span, step: Step) -> Result<Tally, StatsError> {
-    let (conditions, time) = (of.conditions(), Span::TIME);
-    // Columns and no array of them: to work out what thirteen conversions mean took the server 4 ms.
-    let values = Dimension::ALL.map(Dimension::of_click).join(", ");
-    let sql = format!(
-        "SELECT toUnixTimestamp64Milli(time) AS time_ms, visitor, {values}
-         FROM signpost.clicks WHERE {conditions} AND {time} AND NOT rolled_up"
-    );
+    let sql = format!("{} AND {}", Click::sql(of), Span::TIME);
     let query = span.bind(of.bind(server.query(&sql, ANSWER_TIMEOUT)?));
     let read = async {
         let mut tally = Tally::default();
         let mut rows = query.fetch::<Click<'_>>()?;
         while let Some(row) = rows.next().await? {
-            tally.add(&row, span.bucket(row.time_ms, step));
+            tally.came(row.time_ms, row.visitor, span.bucket(row.time_ms, step));
+            tally.add_alike(1, &row.values);
         }
         Ok(tally)
     };
@@ -149,8 +151,23 @@ struct RolledUp {
 /// The dimension of months that is their days: all clicks by day.
 const DAY: &str = "day";
 
-/// Clicks by value, and by day, of the span's whole days; also of other days of its months. In one reading, so that they
-/// agree.
+/// Clicks by value, and by day, of the span's whole days, for a link with more values than are kept. In one reading, so that
+/// they agree.
+async fn read_whole_days(server: &Server, of: Of, span: &Span) -> Result<WholeDays, StatsError> {
+    let mut whole_days = WholeDays::default();
+    for row in read_rolled_up(server, of, span).await? {
+        if row.dimension == DAY {
+            if let Some(day) = day_number(&row.value).filter(|day| span.has_day(*day)) {
+                *whole_days.days.entry(day).or_default() += row.clicks;
+            }
+        } else if let Some(dimension) = Dimension::named(&row.dimension) {
+            let value = if row.is_rest == 0 { &row.value } else { OTHERS };
+            whole_days.by.add(dimension, value.as_bytes(), row.clicks);
+        }
+    }
+    Ok(whole_days)
+}
+
 async fn read_rolled_up(server: &Server, of: Of, span: &Span) -> Result<Vec<RolledUp>, StatsError> {
     let conditions = of.conditions();
     let (Summands { rows, clicks }, days) = (span.cover(), Span::DAYS);
@@ -235,15 +252,41 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, row: &Click<'_>, bucket: i64) {
+    /// Counts clicks of all time as far as they are in the span.
+    fn of(raw: &RawClicks, span: &Span, step: Step) -> Self {
+        let mut tally = Self::default();
+        let mut counts = raw.values.each_ref().map(|values| vec![0; values.len()]);
+        for click in raw.clicks.iter().filter(|c| span.has(c.time_ms)) {
+            tally.clicks += 1;
+            tally.came(
+                click.time_ms,
+                click.visitor,
+                span.bucket(click.time_ms, step),
+            );
+            for (counts, place) in counts.iter_mut().zip(click.values) {
+                if let Some(count) = counts.get_mut(place as usize) {
+                    *count += 1;
+                }
+            }
+        }
+        for ((dimension, values), counts) in Dimension::ALL.into_iter().zip(&raw.values).zip(counts)
+        {
+            for (value, count) in values.iter().zip(counts).filter(|(_, count)| *count > 0) {
+                tally.by.add(dimension, value, count);
+            }
+        }
+        tally
+    }
+
+    /// Counts one click's visitor, and the click in its bucket.
+    fn came(&mut self, time_ms: i64, visitor: Option<u64>, bucket: i64) {
         let (clicks, visitors) = self.buckets.entry(bucket).or_default();
         *clicks += 1;
-        if let Some(visitor) = row.visitor {
-            self.came.push(visitors::came(visitor, row.time_ms));
+        if let Some(visitor) = visitor {
+            self.came.push(visitors::came(visitor, time_ms));
             self.visitors.insert(visitor);
             visitors.insert(visitor);
         }
-        self.add_alike(1, &row.values);
     }
 
     fn add_alike(&mut self, clicks: u64, values: &[Raw<'_>]) {
@@ -273,29 +316,13 @@ impl Tally {
     }
 
     /// The numbers of a busy link. The series is by UTC days.
-    fn with(
-        mut self,
-        rolled_up: Vec<RolledUp>,
-        visitors: &Visitors,
-        span: &Span,
-        step: Step,
-    ) -> LinkStats {
-        let mut days: BTreeMap<i64, u64> = BTreeMap::new();
+    fn with(mut self, whole_days: WholeDays, visitors: &Visitors, step: Step) -> LinkStats {
+        let mut days = whole_days.days;
+        let total = self.clicks + days.values().sum::<u64>();
         for (day, (clicks, _)) in &self.buckets {
             *days.entry(*day).or_default() += clicks;
         }
-        let mut total = self.clicks;
-        for row in rolled_up {
-            if row.dimension == DAY {
-                if let Some(day) = day_number(&row.value).filter(|day| span.has_day(*day)) {
-                    *days.entry(day).or_default() += row.clicks;
-                    total += row.clicks;
-                }
-            } else if let Some(dimension) = Dimension::named(&row.dimension) {
-                let value = if row.is_rest == 0 { &row.value } else { OTHERS };
-                self.by.add(dimension, value.as_bytes(), row.clicks);
-            }
-        }
+        self.by.append(whole_days.by);
         let bucket = |(day, clicks)| Bucket {
             start: label(day, step),
             totals: Totals {

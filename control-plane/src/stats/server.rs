@@ -14,7 +14,7 @@ use schemas::settings::Secret;
 use url::Url;
 
 use super::StatsError;
-use super::visitors::KnownMonths;
+use super::kept::Kept;
 use crate::config::Config;
 
 /// Longest time for an answer. Busy links answer in milliseconds; a series by the hour of ten million clicks takes a
@@ -35,8 +35,8 @@ const AUTHENTICATION_FAILED: &str = "Code: 516.";
 pub(super) struct Server {
     client: ClientBox,
     password: Password,
-    /// What is known of busy links.
-    pub(super) months: KnownMonths,
+    /// What was read of busy links.
+    pub(super) kept: Kept,
 }
 
 /// The crate's client prints its password.
@@ -79,7 +79,7 @@ impl Server {
                     path: config.data_dir.join(names::files::CLICKHOUSE_PASSWORD),
                     read: Mutex::new(None),
                 },
-                months: KnownMonths::default(),
+                kept: Kept::default(),
             });
         };
         let mut url = Url::parse(&url.0).context("SIGNPOST_CLICKHOUSE_URL is not a url")?;
@@ -103,7 +103,7 @@ impl Server {
         Ok(Self {
             client: ClientBox(client),
             password: Password::Given,
-            months: KnownMonths::default(),
+            kept: Kept::default(),
         })
     }
 

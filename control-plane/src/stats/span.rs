@@ -51,6 +51,11 @@ impl Span {
         self.from_ms
     }
 
+    /// Whether an instant is in it.
+    pub(super) fn has(&self, time_ms: i64) -> bool {
+        (self.from_ms..self.to_ms).contains(&time_ms)
+    }
+
     /// Whether it is made of whole UTC days.
     pub(super) fn is_whole_days(&self) -> bool {
         self.from_ms % DAY_MS == 0 && self.to_ms % DAY_MS == 0
@@ -79,7 +84,7 @@ impl Span {
         let periods: Vec<String> = [cover.left, cover.right]
             .into_iter()
             .flat_map(Edge::periods)
-            .map(|(period, start)| format!("('{period}', '{}')", date(start)))
+            .map(|(kind, start)| format!("('{}', '{}')", kind.name(), date(start)))
             .collect();
         let (from, to) = (date(cover.months.0), date(cover.months.1));
         let months = format!("period = 'month' AND start >= '{from}' AND start < '{to}'");
@@ -93,6 +98,39 @@ impl Span {
             "toInt64(clicks) * multiIf(period = 'month', 1, start < '{border}', {left}, {right})"
         );
         Summands { rows, clicks }
+    }
+
+    /// What the clicks of its whole days are made of, as far as these months have any: by value, each to be added (1) or
+    /// taken away (-1), and by day.
+    pub(super) fn periods(&self, months: &[u16]) -> Vec<(Period, i64)> {
+        let (first, last) = self.whole_days();
+        let cover = Cover::of(first, last);
+        let edges = [cover.left, cover.right].into_iter().flat_map(|edge| {
+            let sign = i64::from(edge.sign);
+            edge.periods()
+                .filter_map(move |(kind, start)| Some((Period::new(kind, start)?, sign)))
+        });
+        let (begin, end) = cover.months;
+        let whole = months.iter().filter(|month| {
+            let start = i64::from(**month);
+            begin <= start && start < end
+        });
+        let of = |kind| {
+            move |start: &u16| {
+                (
+                    Period {
+                        kind,
+                        start: *start,
+                    },
+                    1,
+                )
+            }
+        };
+        edges
+            .filter(|(period, _)| months.contains(&period.month()))
+            .chain(whole.map(of(Kind::Month)))
+            .chain(months.iter().map(of(Kind::Days)))
+            .collect()
     }
 
     /// The months of its whole days, first and last, by their first days since 1970; `None` when it has no whole day.
@@ -168,6 +206,60 @@ impl Span {
     }
 }
 
+/// A piece of time that `clicks_by_period` has rows of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Period {
+    pub(super) kind: Kind,
+    /// Its first day, as days since 1970.
+    pub(super) start: u16,
+}
+
+/// What rows a period has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// A day by value.
+    Day,
+    /// Five days by value.
+    FiveDays,
+    /// A month by value.
+    Month,
+    /// A month by day.
+    Days,
+}
+
+impl Kind {
+    /// Its name in the table.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::FiveDays => "five_days",
+            Self::Month | Self::Days => "month",
+        }
+    }
+
+    /// That of a number in the table.
+    pub(super) const fn numbered(number: i8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Day),
+            2 => Some(Self::FiveDays),
+            3 => Some(Self::Month),
+            _ => None,
+        }
+    }
+}
+
+impl Period {
+    fn new(kind: Kind, start: i64) -> Option<Self> {
+        let start = u16::try_from(start).ok()?;
+        Some(Self { kind, start })
+    }
+
+    /// The month it is in, by its first day since 1970.
+    pub(super) fn month(self) -> u16 {
+        u16::try_from(month_of(i64::from(self.start))).unwrap_or_default()
+    }
+}
+
 /// Rows of `clicks_by_period` that add up to the clicks of a span's whole days. SQL, made of constants and dates.
 #[derive(Debug)]
 pub(super) struct Summands {
@@ -220,15 +312,15 @@ impl Edge {
     }
 
     /// Its periods by name and first day, as days since 1970.
-    fn periods(self) -> impl Iterator<Item = (&'static str, i64)> {
-        let day = |day| ("day", day);
+    fn periods(self) -> impl Iterator<Item = (Kind, i64)> {
+        let day = |day| (Kind::Day, day);
         let fives = (self.fives..self.rest).filter(|day| {
             let of_month = date(*day).day();
             of_month % 5 == 1 && of_month <= 26
         });
         (self.from..self.fives)
             .map(day)
-            .chain(fives.map(|first| ("five_days", first)))
+            .chain(fives.map(|first| (Kind::FiveDays, first)))
             .chain((self.rest..self.to).map(day))
     }
 }
@@ -278,12 +370,6 @@ pub(super) fn month_and_day(time_ms: i64) -> (u16, u8) {
 /// The first day of the month that a day is in; both as days since 1970.
 fn month_of(day: i64) -> i64 {
     day - i64::from(date(day).day()) + 1
-}
-
-/// The last day of the month that a day is in; both as days since 1970.
-pub(super) fn month_end(day: u16) -> u16 {
-    let day = i64::from(day);
-    u16::try_from(month_of(day) + days_of(day) - 1).unwrap_or(u16::MAX)
 }
 
 /// The number of days of the month that a day is in.
@@ -393,7 +479,7 @@ mod tests {
                     for (period, start) in edge.periods() {
                         let month = month_of(start);
                         let to = match (period, start - month) {
-                            ("day", _) => start + 1,
+                            (Kind::Day, _) => start + 1,
                             (_, 25) => month + days_of(start),
                             _ => start + 5,
                         };

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use clickhouse::Row;
 use serde::Deserialize;
 
+use super::kept;
 use super::server::{ANSWER_TIMEOUT, Server};
 use super::span::Span;
-use super::visitors::{self, Level, Month};
+use super::visitors::{self, Level};
 use super::{Of, StatsError, Totals};
 
 /// Busy links whose visitors one question is about: each adds conditions to it, and a question has 256 KiB at most.
@@ -26,6 +27,12 @@ struct OfMonth {
     month: u16,
     clicks: u64,
     visitors: u64,
+}
+
+/// A month, by its first day since 1970, and which of its visitors are counted.
+struct SampledMonth {
+    start: u16,
+    level: Level,
 }
 
 #[derive(Debug, Row, Deserialize)]
@@ -74,15 +81,15 @@ pub(super) async fn of_links(
         let total = totals.entry(row.link).or_default();
         (total.clicks, total.unique_clicks) = (row.clicks, row.unique_clicks);
     }
-    let mut busy: BTreeMap<u64, Vec<Month>> = BTreeMap::new();
+    let mut busy: BTreeMap<u64, Vec<SampledMonth>> = BTreeMap::new();
     for row in months {
         totals.entry(row.link).or_default().clicks += row.clicks;
-        busy.entry(row.link).or_default().push(Month {
+        busy.entry(row.link).or_default().push(SampledMonth {
             start: row.month,
             level: Level::of(row.visitors),
         });
     }
-    let busy: Vec<(u64, Vec<Month>)> = busy.into_iter().collect();
+    let busy: Vec<(u64, Vec<SampledMonth>)> = busy.into_iter().collect();
     for some in busy.chunks(LINKS_A_QUESTION) {
         for (link, visitors) in visitors_of(server, workspace, some).await? {
             totals.entry(link).or_default().unique_clicks = visitors;
@@ -92,11 +99,11 @@ pub(super) async fn of_links(
     Ok(totals)
 }
 
-/// Visitors of busy links, without bots, all time: counted as [`visitors::read`] counts them.
+/// Visitors of busy links, without bots, all time: counted as [`visitors::by_month`] counts them.
 async fn visitors_of(
     server: &Server,
     workspace: u64,
-    links: &[(u64, Vec<Month>)],
+    links: &[(u64, Vec<SampledMonth>)],
 ) -> Result<HashMap<u64, u64>, StatsError> {
     let (mut read, mut left_out) = (Vec::new(), Vec::new());
     for (link, months) in links {
@@ -198,13 +205,13 @@ pub(super) async fn in_range(
         "SELECT toUnixTimestamp64Milli(time) AS time_ms, visitor, is_scan
          FROM signpost.clicks WHERE {conditions} AND {time} AND NOT rolled_up"
     ))?;
-    let (raw, months) = tokio::try_join!(
+    let (raw, marks) = tokio::try_join!(
         server.answer(ANSWER_TIMEOUT, raw.fetch_all::<Visit>()),
-        visitors::months(server, of),
+        kept::marks(server, of),
     )?;
     let clicks = raw.len() as u64;
     let scans = raw.iter().filter(|visit| visit.is_scan).count() as u64;
-    if months.is_empty() {
+    if marks.months.is_empty() {
         let visitors: HashSet<u64> = raw.into_iter().filter_map(|visit| visit.visitor).collect();
         let totals = Totals {
             clicks,
@@ -223,9 +230,10 @@ pub(super) async fn in_range(
         );
     }
     let rolled_up = ask(&sql)?;
-    let (rolled_up, mut came) = tokio::try_join!(
+    let (rolled_up, months, mut came) = tokio::try_join!(
         server.answer(ANSWER_TIMEOUT, rolled_up.fetch_all::<Part>()),
-        visitors::read(server, of, span, &months),
+        visitors::by_month(server, of, span, &marks),
+        visitors::of_cut_days(server, of, span),
     )?;
     came.extend(
         raw.iter()
@@ -233,7 +241,7 @@ pub(super) async fn in_range(
     );
     let totals = Totals {
         clicks: clicks + rolled_up.iter().map(|part| part.clicks).sum::<u64>(),
-        unique_clicks: visitors::count(came, months, span).await?.total,
+        unique_clicks: visitors::count(months, came, span).await?.total,
     };
     Ok((
         totals,

@@ -6,20 +6,18 @@
 //! question about the month, and each visitor in it stands for 2, 4, 8 … others. What a question costs is so bounded by
 //! the months of its range, and a day, a range and the whole month are estimates of one kind.
 //!
-//! How many there are, to choose the sample, comes from a rough state beside each month's total. That choice is kept for a
-//! while, unlike answers: an old one is as right as a new one, and reads more rows where a month has grown since.
+//! How many there are, to choose the sample, comes from a rough state beside each month's total. What was read of a month
+//! is kept as long as the month has no more clicks (see `kept`).
 
-use std::collections::HashMap;
-use std::ops::RangeInclusive;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
-use clickhouse::Row;
 use clickhouse::error::Error;
-use serde::Deserialize;
+use clickhouse::query::Query;
 
+use super::kept::{Marks, Month, Weighed};
 use super::server::{ANSWER_TIMEOUT, Server};
-use super::span::{Span, month_and_day, month_end};
+use super::span::{Span, month_and_day};
 use super::{Of, StatsError};
 
 /// Visitors of a link and month up to which every one is counted.
@@ -37,7 +35,7 @@ const READ_ALL: u64 = EXACT + EXACT / 10;
 const CAME: u32 = 1 << 31;
 
 /// Which of a month's visitors are counted: all at 0, and half as many with each step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Level(u32);
 
 impl Level {
@@ -61,67 +59,22 @@ impl Level {
     }
 }
 
-/// A month in which a link has clicks that are rolled up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Month {
-    /// Its first day, as days since 1970.
-    pub(super) start: u16,
-    /// Which of its visitors are counted.
+/// The visitors of a month who are counted, each once, by their hashes; and the days on which each came.
+#[derive(Debug, Default)]
+pub(super) struct MonthVisitors {
+    /// Which those are.
     pub(super) level: Level,
+    came: Vec<(u64, u32)>,
 }
 
-#[derive(Debug, Row, Deserialize)]
-struct MonthRow {
-    month: u16,
-    visitors: u64,
-}
-
-/// Months of busy links, as they were when they were last asked for.
-#[derive(Debug)]
-pub(super) struct KnownMonths(moka::sync::Cache<Of, Arc<[Month]>>);
-
-impl Default for KnownMonths {
-    fn default() -> Self {
-        let cache = moka::sync::Cache::builder()
-            .max_capacity(MAX_KNOWN)
-            .time_to_live(KNOWN_FOR);
-        Self(cache.build())
+impl Weighed for MonthVisitors {
+    fn bytes(&self) -> usize {
+        self.came.capacity() * size_of::<(u64, u32)>()
     }
 }
 
-/// Links whose months are kept: some kilobytes each at most.
-const MAX_KNOWN: u64 = 10_000;
-
-/// How long they are: within it a month does not grow so much that reading all of what came since would be felt.
-const KNOWN_FOR: Duration = Duration::from_secs(60);
-
-/// The months in which clicks of a link were rolled up a short while ago, in order. None: all its clicks are raw. There may
-/// be more by now.
-pub(super) async fn months(server: &Server, of: Of) -> Result<Arc<[Month]>, StatsError> {
-    if let Some(months) = server.months.0.get(&of) {
-        return Ok(months);
-    }
-    let conditions = of.conditions();
-    let sql = format!(
-        "SELECT toUInt16(start) AS month, ifNull(uniqCombined64Merge(12)(visitors), 0) AS visitors
-         FROM signpost.clicks_by_period WHERE {conditions} AND period = 'month' AND dimension = 'total'
-         GROUP BY month ORDER BY month"
-    );
-    let query = of.bind(server.query(&sql, ANSWER_TIMEOUT)?);
-    let rows = server
-        .answer(ANSWER_TIMEOUT, query.fetch_all::<MonthRow>())
-        .await?;
-    let month = |row: MonthRow| Month {
-        start: row.month,
-        level: Level::of(row.visitors),
-    };
-    let months: Arc<[Month]> = rows.into_iter().map(month).collect();
-    // A link that is not busy may be so at any moment.
-    if !months.is_empty() {
-        server.months.0.insert(of, Arc::clone(&months));
-    }
-    Ok(months)
-}
+/// Visitors by the first day of their month, since 1970.
+pub(super) type ByMonth = BTreeMap<u16, Arc<MonthVisitors>>;
 
 /// Distinct visitors.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -141,47 +94,96 @@ pub(super) fn came(visitor: u64, time_ms: i64) -> Came {
     (month, visitor, CAME | 1 << day)
 }
 
-/// Reads the visitors of a busy link, but for those of raw clicks.
-pub(super) async fn read(
+/// The visitors of a busy link in the months of a span's whole days, but for those of raw clicks.
+pub(super) async fn by_month(
     server: &Server,
     of: Of,
     span: &Span,
-    months: &[Month],
+    marks: &Marks,
+) -> Result<ByMonth, StatsError> {
+    let mut all = ByMonth::new();
+    let Some((first, last)) = span.whole_months() else {
+        return Ok(all);
+    };
+    let mut missing: BTreeMap<u16, Month> = BTreeMap::new();
+    for (start, month) in marks.months.range(first..=last) {
+        match server.kept.visitors(of, *start, month) {
+            Some(kept) => _ = all.insert(*start, kept),
+            None => _ = missing.insert(*start, *month),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(all);
+    }
+    let mut levels: BTreeMap<Level, Vec<String>> = BTreeMap::new();
+    for (start, month) in &missing {
+        let months = levels.entry(month.level).or_default();
+        months.push(format!("toDate({start})"));
+    }
+    let which = levels.into_iter().map(|(level, months)| {
+        let (months, largest) = (months.join(", "), level.largest());
+        format!("month IN ({months}) AND visitor <= {largest}")
+    });
+    let sql = format!(
+        "SELECT visitor, bitShiftLeft(toUInt64(toUInt16(month)), 32) + days
+         FROM signpost.visitors_by_month WHERE {} AND ({})",
+        of.conditions(),
+        which.collect::<Vec<_>>().join(" OR ")
+    );
+    let came = read(server, of.bind(server.query(&sql, ANSWER_TIMEOUT)?)).await?;
+    let read = tokio::task::spawn_blocking(move || {
+        let mut read: BTreeMap<u16, MonthVisitors> = BTreeMap::new();
+        for (month, visitor, days) in came {
+            read.entry(month).or_default().came.push((visitor, days));
+        }
+        for month in read.values_mut() {
+            // They come in a few sorted runs, which this sort finds.
+            month.came.sort_by_key(|(visitor, _)| *visitor);
+            month.came.dedup_by(|next, one| {
+                let is_same = next.0 == one.0;
+                one.1 |= if is_same { next.1 } else { 0 };
+                is_same
+            });
+            month.came.shrink_to_fit();
+        }
+        read
+    });
+    let mut read = read.await.map_err(unavailable)?;
+    for (start, month) in missing {
+        let mut piece = read.remove(&start).unwrap_or_default();
+        piece.level = month.level;
+        let piece = Arc::new(piece);
+        server.kept.keep_visitors(of, start, &month, &piece);
+        all.insert(start, piece);
+    }
+    Ok(all)
+}
+
+/// The visitors of flagged clicks in the days that a span cuts.
+pub(super) async fn of_cut_days(
+    server: &Server,
+    of: Of,
+    span: &Span,
 ) -> Result<Vec<Came>, StatsError> {
-    let conditions = of.conditions();
-    // No aliases: one would hide the column of its name in the condition.
-    let mut halves = Vec::new();
-    if let Some(cut_days) = span.cut_days() {
-        halves.push(format!(
-            "SELECT assumeNotNull(visitor), bitShiftLeft(toUInt64(toUInt16(toStartOfMonth(time))), 32)
-                + bitShiftLeft(toUInt64(1), toUInt8(toDayOfMonth(time) - 1)) + {CAME}
-             FROM signpost.clicks WHERE {conditions} AND {cut_days} AND visitor IS NOT NULL"
-        ));
-    }
-    let runs = runs(months, span);
-    if !runs.is_empty() {
-        let which: Vec<String> = runs
-            .into_iter()
-            .map(|(run, level)| {
-                format!(
-                    "month >= toDate({}) AND month <= toDate({}) AND visitor <= {}",
-                    run.start(),
-                    run.end(),
-                    level.largest()
-                )
-            })
-            .collect();
-        halves.push(format!(
-            "SELECT visitor, bitShiftLeft(toUInt64(toUInt16(month)), 32) + days
-             FROM signpost.visitors_by_month WHERE {conditions} AND ({})",
-            which.join(" OR ")
-        ));
-    }
-    if halves.is_empty() {
+    let Some(cut_days) = span.cut_days() else {
         return Ok(Vec::new());
-    }
-    let sql = halves.join(" UNION ALL ");
-    let query = span.bind(of.bind(server.query(&sql, ANSWER_TIMEOUT)?));
+    };
+    // No aliases: one would hide the column of its name in the condition.
+    let sql = format!(
+        "SELECT assumeNotNull(visitor), bitShiftLeft(toUInt64(toUInt16(toStartOfMonth(time))), 32)
+            + bitShiftLeft(toUInt64(1), toUInt8(toDayOfMonth(time) - 1)) + {CAME}
+         FROM signpost.clicks WHERE {} AND {cut_days} AND visitor IS NOT NULL",
+        of.conditions()
+    );
+    read(
+        server,
+        span.bind(of.bind(server.query(&sql, ANSWER_TIMEOUT)?)),
+    )
+    .await
+}
+
+/// Reads hashes, and when they came: the month above the days, since two numbers a row are decoded faster than three.
+async fn read(server: &Server, query: Query) -> Result<Vec<Came>, StatsError> {
     let fetched = async {
         let mut came: Vec<Came> = Vec::new();
         let mut blocks = query.fetch_native()?;
@@ -192,7 +194,6 @@ pub(super) async fn read(
             came.reserve(block.num_rows());
             for (visitor, when) in visitor.iter::<u64>()?.zip(when.iter::<u64>()?) {
                 let when = when?;
-                // The month is above the days: two numbers a row are decoded faster than three.
                 came.push(((when >> 32) as u16, visitor?, when as u32));
             }
         }
@@ -201,65 +202,57 @@ pub(super) async fn read(
     server.answer(ANSWER_TIMEOUT, fetched).await
 }
 
-/// Counts visitors that came, those of raw clicks included.
+/// Counts visitors: those of months, and others that came, which are those of raw clicks and of days that are cut.
 pub(super) async fn count(
+    months: ByMonth,
     came: Vec<Came>,
-    months: Arc<[Month]>,
     span: &Span,
 ) -> Result<Visitors, StatsError> {
     let span = span.clone();
-    // Some milliseconds of sorting: not on a thread that serves others.
-    tokio::task::spawn_blocking(move || counted(came, &months, &span))
+    // Some milliseconds: not on a thread that serves others.
+    tokio::task::spawn_blocking(move || counted(&months, came, &span))
         .await
-        .map_err(|error| StatsError::Unavailable(error.to_string()))
+        .map_err(unavailable)
 }
 
-/// The span's months, those with the same level in one piece: first and last day. Of months that nothing is known of,
-/// perhaps since they are new, all visitors are read.
-fn runs(months: &[Month], span: &Span) -> Vec<(RangeInclusive<u16>, Level)> {
-    let mut runs: Vec<(RangeInclusive<u16>, Level)> = Vec::new();
-    let Some((first, last)) = span.whole_months() else {
-        return runs;
-    };
-    let mut add = |from: u16, to: u16, level| match runs.last_mut() {
-        _ if from > to => {}
-        Some((run, same)) if *same == level => *run = *run.start()..=to,
-        _ => runs.push((from..=to, level)),
-    };
-    let mut next = first;
-    for month in months {
-        if (first..=last).contains(&month.start) && month.level.weight() > 1 {
-            add(next, month.start.saturating_sub(1), Level(0));
-            let end = month_end(month.start);
-            add(month.start, end, month.level);
-            next = end.saturating_add(1);
-        }
+fn unavailable(error: tokio::task::JoinError) -> StatsError {
+    StatsError::Unavailable(error.to_string())
+}
+
+/// Counts each visitor of a month once, in whichever of both it is and however often.
+fn counted(months: &ByMonth, came: Vec<Came>, span: &Span) -> Visitors {
+    let mut others: BTreeMap<u16, Vec<(u64, u32)>> = BTreeMap::new();
+    for (month, visitor, days) in came {
+        others.entry(month).or_default().push((visitor, days));
     }
-    add(next, month_end(last), Level(0));
-    runs
-}
-
-/// Counts each visitor of a month once, whatever the number of rows that name it.
-fn counted(mut came: Vec<Came>, months: &[Month], span: &Span) -> Visitors {
-    // Rows come in a few sorted runs, which this sort finds.
-    came.sort_by_key(|(month, visitor, _)| (*month, *visitor));
+    for month in months.keys() {
+        others.entry(*month).or_default();
+    }
     let mut visitors = Visitors::default();
-    for of_month in came.chunk_by(|a, b| a.0 == b.0) {
-        let Some((start, ..)) = of_month.first() else {
-            continue;
-        };
-        let level = months
-            .iter()
-            .find(|month| month.start == *start)
-            .map_or(Level(0), |month| month.level);
-        let within = span.days_within(*start) | CAME;
+    for (start, mut others) in others {
+        others.sort_unstable_by_key(|(visitor, _)| *visitor);
+        let (level, known) = months
+            .get(&start)
+            .map_or((Level(0), [].as_slice()), |month| {
+                (month.level, &month.came)
+            });
+        // Others are not sampled by the server.
+        let sampled = others.partition_point(|(visitor, _)| *visitor <= level.largest());
+        others.truncate(sampled);
+        let within = span.days_within(start) | CAME;
         let (mut total, mut by_day) = (0, [0_u64; 31]);
-        // Raw clicks are not sampled by the server.
-        let sampled = of_month
-            .chunk_by(|a, b| a.1 == b.1)
-            .take_while(|same| same.first().is_some_and(|(_, v, _)| *v <= level.largest()));
-        for same in sampled {
-            let days = same.iter().fold(0, |days, (.., more)| days | more) & within;
+        let (mut known, mut others) = (known, others.as_slice());
+        while let Some(next) = [known.first(), others.first()].into_iter().flatten().min() {
+            let (visitor, mut days) = (next.0, 0);
+            for list in [&mut known, &mut others] {
+                while let Some(((_, more), rest)) =
+                    list.split_first().filter(|(c, _)| c.0 == visitor)
+                {
+                    days |= more;
+                    *list = rest;
+                }
+            }
+            days &= within;
             total += u64::from(days != 0);
             let mut left = days & !CAME;
             while left != 0 {
@@ -270,7 +263,7 @@ fn counted(mut came: Vec<Came>, months: &[Month], span: &Span) -> Visitors {
             }
         }
         visitors.total += total * level.weight();
-        for (day, count) in (i64::from(*start)..).zip(by_day) {
+        for (day, count) in (i64::from(start)..).zip(by_day) {
             if count > 0 {
                 visitors.by_day.insert(day, count * level.weight());
             }
@@ -312,17 +305,26 @@ mod tests {
         assert_eq!(Level(3).largest(), u64::MAX / 8);
     }
 
+    fn of_month(level: u32, came: &[(u64, u32)]) -> Arc<MonthVisitors> {
+        Arc::new(MonthVisitors {
+            level: Level(level),
+            came: came.to_vec(),
+        })
+    }
+
     #[test]
     fn a_visitor_counts_once_a_month_and_once_a_day() {
         let october = i64::from(OCTOBER);
+        let months = ByMonth::from([
+            (OCTOBER, of_month(0, &[(7, 0b0110), (9, 0b1_0000_0000)])),
+            (OCTOBER + 31, of_month(0, &[(7, 0b0001)])),
+        ]);
         let came = vec![
-            (OCTOBER, 7, 0b0110),
-            (OCTOBER + 31, 7, 0b0001),
-            (OCTOBER, 7, 0b1010),
-            (OCTOBER, 9, 0b1_0000_0000),
+            (OCTOBER, 7, 0b1000),
             (OCTOBER, 3, CAME),
+            (OCTOBER, 7, 0b0010),
         ];
-        let seen = counted(came, &[], &span(october + 1, october + 40));
+        let seen = counted(&months, came, &span(october + 1, october + 40));
         assert_eq!(seen.total, 4);
         let mut by_day: Vec<_> = seen.by_day.into_iter().collect();
         by_day.sort_unstable();
@@ -332,41 +334,10 @@ mod tests {
 
     #[test]
     fn of_a_sampled_month_raw_visitors_are_sampled_too() {
-        let october = Month {
-            start: OCTOBER,
-            level: Level(1),
-        };
+        let months = ByMonth::from([(OCTOBER, of_month(1, &[]))]);
         let came = vec![(OCTOBER, 5, 1), (OCTOBER, u64::MAX, CAME | 1)];
         let start = i64::from(OCTOBER);
-        let seen = counted(came, &[october], &span(start, start + 31));
+        let seen = counted(&months, came, &span(start, start + 31));
         assert_eq!((seen.total, seen.by_day.get(&start)), (2, Some(&2)));
-    }
-
-    #[test]
-    fn months_of_one_level_are_asked_for_together() {
-        let month = |start, level| Month {
-            start,
-            level: Level(level),
-        };
-        // September to December.
-        let months = [(20_697, 0), (20_727, 1), (20_758, 1), (20_788, 0)];
-        let months = months.map(|(start, level)| month(start, level));
-        assert_eq!(
-            runs(&months, &span(20_700, 20_790)),
-            [
-                (20_697..=20_726, Level(0)),
-                (20_727..=20_787, Level(1)),
-                (20_788..=20_818, Level(0))
-            ]
-        );
-        let november = span(20_759, 20_760);
-        assert_eq!(runs(&months, &november), [(20_758..=20_787, Level(1))]);
-        // What is not known is read whole.
-        assert_eq!(runs(&[], &november), [(20_758..=20_787, Level(0))]);
-        assert_eq!(
-            runs(&[month(20_788, 2)], &span(20_700, 20_760)),
-            [(20_697..=20_787, Level(0))]
-        );
-        assert!(runs(&months, &span(20_700, 20_700 + 1)).len() == 1);
     }
 }

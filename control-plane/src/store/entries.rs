@@ -165,7 +165,7 @@ pub async fn slug_is_free(store: &Store, domain: i64, slug: &Slug) -> sqlx::Resu
 
 /// Rows that one statement adds, from the most: each size is a statement that stays prepared. No more, since sqlx looks up
 /// the name of each value in SQLite's list of all of them: a hundred rows cost ten times as much for each as ten.
-const ROWS_PER_STATEMENT: [usize; 2] = [10, 1];
+const ROWS_PER_STATEMENT: [usize; 4] = [10, 4, 2, 1];
 
 /// Values bound for each row that is added.
 const BOUND: usize = 28;

@@ -13,11 +13,17 @@ use sqlx::{Any, AssertSqlSafe, Transaction};
 
 use super::Store;
 
-/// Changes kept for proxies that reconnect; one that is further behind takes a snapshot.
+/// Changes kept at least for proxies that reconnect; one that is further behind takes a snapshot.
 pub const KEPT_CHANGES: i64 = 4096;
 
-/// Groups written by one statement: two parameters each, far below every engine's limit.
-const GROUPS_PER_STATEMENT: usize = 100;
+/// Groups read by one statement.
+const GROUPS_PER_QUESTION: usize = 64;
+
+/// Groups written by one statement, from the most: each size is a statement that stays prepared.
+const GROUPS_PER_STATEMENT: [usize; 4] = [64, 16, 4, 1];
+
+/// Changes after which those that need not be kept any more are deleted.
+const CHANGES_A_CLEANING: i64 = 64;
 
 /// Channel of NOTIFY between control planes on one PostgreSQL database; the payload is the sequence number.
 pub(crate) const CHANNEL: &str = "signpost_feed";
@@ -174,10 +180,12 @@ impl Write {
         .bind(frame)
         .execute(&mut *self.tx)
         .await?;
-        sqlx::query("DELETE FROM feed_changes WHERE seq <= $1")
-            .bind(seq - KEPT_CHANGES)
-            .execute(&mut *self.tx)
-            .await?;
+        if seq % CHANGES_A_CLEANING == 0 {
+            sqlx::query("DELETE FROM feed_changes WHERE seq <= $1")
+                .bind(seq - KEPT_CHANGES)
+                .execute(&mut *self.tx)
+                .await?;
+        }
         if self.store.engine() == super::Engine::Postgres {
             sqlx::query("SELECT 1 FROM (SELECT pg_notify($1, $2)) AS sent")
                 .bind(CHANNEL)
@@ -193,43 +201,50 @@ impl Write {
             .into_iter()
             .filter(|(_, added)| *added != 0)
             .collect();
-        for chunk in groups.chunks(GROUPS_PER_STATEMENT) {
-            let list = super::placeholders(1, chunk.len());
+        let mut old: BTreeMap<i64, i64> = BTreeMap::new();
+        for chunk in groups.chunks(GROUPS_PER_QUESTION) {
+            let numbers = chunk.iter().map(|(group, _)| *group as i64).collect();
+            let numbers = super::padded(numbers);
+            let list = super::placeholders(1, numbers.len());
             // As one text: sqlx wakes two threads for each row.
             let select = format!(
                 "SELECT string_agg(group_no || ':' || sum, ' ') FROM feed_groups WHERE group_no IN ({list})"
             );
             let mut select = sqlx::query_scalar(AssertSqlSafe(select));
-            for (group, _) in chunk {
-                select = select.bind(*group as i64);
+            for number in numbers {
+                select = select.bind(number);
             }
-            let old: Option<String> = select.fetch_one(&mut *self.tx).await?;
+            let sums: Option<String> = select.fetch_one(&mut *self.tx).await?;
             let pair = |pair: &str| {
                 let (group, sum) = pair.split_once(':')?;
                 Some((group.parse::<i64>().ok()?, sum.parse::<i64>().ok()?))
             };
-            let old: BTreeMap<i64, i64> = old
-                .as_deref()
-                .unwrap_or_default()
-                .split_ascii_whitespace()
-                .map(|text| pair(text).ok_or_else(|| sqlx::Error::Decode(text.into())))
-                .collect::<sqlx::Result<_>>()?;
-            let rows =
-                (0..chunk.len()).map(|row| format!("({})", super::placeholders(row * 2 + 1, 2)));
-            let rows = rows.collect::<Vec<_>>().join(", ");
-            let upsert = format!(
-                "INSERT INTO feed_groups (group_no, sum) VALUES {rows} \
-                 ON CONFLICT (group_no) DO UPDATE SET sum = excluded.sum"
-            );
-            let mut upsert = sqlx::query(AssertSqlSafe(upsert));
-            for (group, added) in chunk {
-                let group = *group as i64;
-                let sum = old.get(&group).copied().unwrap_or(0).cast_unsigned();
-                upsert = upsert
-                    .bind(group)
-                    .bind(sum.wrapping_add(*added).cast_signed());
+            for text in sums.as_deref().unwrap_or_default().split_ascii_whitespace() {
+                let (group, sum) = pair(text).ok_or_else(|| sqlx::Error::Decode(text.into()))?;
+                old.insert(group, sum);
             }
-            upsert.execute(&mut *self.tx).await?;
+        }
+        let mut rest = groups.as_slice();
+        for size in GROUPS_PER_STATEMENT {
+            while let Some((some, after)) = rest.split_at_checked(size) {
+                rest = after;
+                let rows =
+                    (0..size).map(|row| format!("({})", super::placeholders(row * 2 + 1, 2)));
+                let rows = rows.collect::<Vec<_>>().join(", ");
+                let upsert = format!(
+                    "INSERT INTO feed_groups (group_no, sum) VALUES {rows} \
+                     ON CONFLICT (group_no) DO UPDATE SET sum = excluded.sum"
+                );
+                let mut upsert = sqlx::query(AssertSqlSafe(upsert));
+                for (group, added) in some {
+                    let group = *group as i64;
+                    let sum = old.get(&group).copied().unwrap_or(0).cast_unsigned();
+                    upsert = upsert
+                        .bind(group)
+                        .bind(sum.wrapping_add(*added).cast_signed());
+                }
+                upsert.execute(&mut *self.tx).await?;
+            }
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use sqlx::AssertSqlSafe;
 use super::{Store, feed};
 
 /// Slugs asked about by one statement: two parameters each, far below every engine's limit.
-const PLACES_PER_STATEMENT: usize = 50;
+const PLACES_PER_STATEMENT: usize = 64;
 
 /// Slugs that one [`purge`] lets go.
 const PURGED_AT_ONCE: i64 = 1000;
@@ -61,6 +61,7 @@ pub(super) async fn resting(
     }
     let now_ms = write.guard().now_ms();
     for places in places.chunks(PLACES_PER_STATEMENT) {
+        let places = super::padded(places.to_vec());
         let pairs =
             (0..places.len()).map(|place| format!("({})", super::placeholders(place * 2 + 2, 2)));
         let pairs = pairs.collect::<Vec<_>>().join(", ");
@@ -70,7 +71,7 @@ pub(super) async fn resting(
         )))
         .bind(now_ms);
         for (domain, slug) in places {
-            query = query.bind(*domain).bind((*slug).to_owned());
+            query = query.bind(domain).bind(slug.to_owned());
         }
         let rows: Vec<(i64, String, i64)> = query.fetch_all(write.connection()).await?;
         resting.extend(

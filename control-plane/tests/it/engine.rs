@@ -253,7 +253,20 @@ impl Engine {
         let list = values
             .map(|(name, sql)| format!("('{name}', toString({sql}))"))
             .join(", ");
-        for (period, start, more) in [
+        let sql = format!(
+            "INSERT INTO signpost.visitors_by_month (ingested_month, workspace, link, month, is_bot, visitor, days, clicks)
+             SELECT 202601, workspace, link, toStartOfMonth(time) AS month, is_bot, assumeNotNull(visitor) AS who,
+                groupBitOr(toUInt32(exp2(toDayOfMonth(time) - 1))), count()
+             FROM signpost.clicks WHERE epoch = {epoch} AND rolled_up AND visitor IS NOT NULL
+             GROUP BY workspace, link, month, is_bot, who"
+        );
+        self.client()
+            .query(&sql)
+            .execute()
+            .await
+            .expect("a roll-up");
+        // One insert, and after the visitors', as ingest does it: readers rely on both.
+        let periods = [
             ("day", "toDate(time)", ""),
             (
                 "five_days",
@@ -265,27 +278,20 @@ impl Engine {
                 "toStartOfMonth(time)",
                 "('total', ''), ('day', toString(toDate(time))), ",
             ),
-        ] {
-            let sql = format!(
-                "INSERT INTO signpost.clicks_by_period (ingested_month, workspace, link, period, start, dimension, value, is_bot, clicks, visitors)
-                 SELECT 202601, workspace, link, '{period}', {start} AS begin, d.1 AS name, d.2 AS of, is_bot, count(),
+        ];
+        let periods = periods.map(|(period, start, more)| {
+            format!(
+                "SELECT toUInt32(202601), workspace, link, '{period}', {start} AS begin, d.1 AS name, d.2 AS of, is_bot, count(),
                     uniqCombined64State(12)(if(name = 'total', visitor, NULL))
                  FROM signpost.clicks ARRAY JOIN [{more}{list}] AS d
                  WHERE epoch = {epoch} AND rolled_up AND (d.1 = 'total' OR d.2 != '')
                  GROUP BY workspace, link, begin, name, of, is_bot"
-            );
-            self.client()
-                .query(&sql)
-                .execute()
-                .await
-                .expect("a roll-up");
-        }
+            )
+        });
         let sql = format!(
-            "INSERT INTO signpost.visitors_by_month (ingested_month, workspace, link, month, is_bot, visitor, days, clicks)
-             SELECT 202601, workspace, link, toStartOfMonth(time) AS month, is_bot, assumeNotNull(visitor) AS who,
-                groupBitOr(toUInt32(exp2(toDayOfMonth(time) - 1))), count()
-             FROM signpost.clicks WHERE epoch = {epoch} AND rolled_up AND visitor IS NOT NULL
-             GROUP BY workspace, link, month, is_bot, who"
+            "INSERT INTO signpost.clicks_by_period (ingested_month, workspace, link, period, start, dimension, value, is_bot, clicks, visitors)
+             {}",
+            periods.join(" UNION ALL ")
         );
         self.client()
             .query(&sql)

@@ -12,7 +12,7 @@ use rdkafka::statistics::Statistics;
 
 /// What may be set otherwise. zstd at its lowest level: a third of lz4's bytes less for a click, at about its cost.
 /// librdkafka's queue is larger than [`super::flight`]'s bounds, so that it never refuses.
-const DEFAULTS: [(&str, &str); 9] = [
+const DEFAULTS: [(&str, &str); 10] = [
     ("compression.codec", "zstd"),
     ("compression.level", "1"),
     ("linger.ms", "20"),
@@ -22,6 +22,8 @@ const DEFAULTS: [(&str, &str); 9] = [
     ("statistics.interval.ms", "500"),
     ("reconnect.backoff.max.ms", "2000"),
     ("socket.keepalive.enable", "true"),
+    // A broker that stands still is given up on after so long, not after a minute, and whoever leads by then is asked.
+    ("socket.timeout.ms", "20000"),
 ];
 
 /// What order and completeness rest on. No message timeout: the log waits, not the record.

@@ -1,9 +1,12 @@
-//! Clients that we did not write, against Signpost: those of the hosted URLR, unchanged but for the host, and those that a
-//! generator makes of the OpenAPI documents.
+//! Clients that we did not write, against Signpost: those of the hosted URLR, unchanged but for the host, those that a
+//! generator makes of the OpenAPI documents, and ClickHouse's own, as an analyst uses them.
 
+use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{Up, cache};
+use schemas::names::files;
+
+use crate::harness::{CHROME, SETTLE, Up, cache, eventually};
 
 /// URLR's own clients: the last one of its 2.0 generation and the newest (`deploy/dev/versions`).
 pub(crate) const URLR: [&str; 2] = ["urlr-3.0.2", "urlr-3.3.0"];
@@ -11,22 +14,35 @@ pub(crate) const URLR: [&str; 2] = ["urlr-3.0.2", "urlr-3.3.0"];
 /// The generator (`deploy/dev/versions`).
 pub(crate) const GENERATOR: &str = "openapi-python-client-0.29.1";
 
+/// ClickHouse's client for Python, an environment in the cache (`deploy/dev/versions`).
+const CLICKHOUSE_CONNECT: &str = "clickhouse-connect-1.12.0";
+
+/// ClickHouse's client for Node, a package in the cache.
+const CLICKHOUSE_JS: &str = "clickhouse-client";
+
 /// Runs a program of the folder `clients` to its end, with the Python of an environment in the cache.
 #[track_caller]
 fn python(up: &Up, environment: &str, program: &str, arguments: &[&str]) {
     let python = cache().join(environment).join("bin/python");
+    let key = up.key();
+    let arguments = [arguments, &[key.as_str()]].concat();
+    run(up, &python, program, &arguments);
+}
+
+#[track_caller]
+fn run(up: &Up, interpreter: &Path, program: &str, arguments: &[&str]) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/clients");
-    let output = Command::new(&python)
+    let interpreter_name = interpreter.display();
+    let output = Command::new(interpreter)
         .arg(format!("{folder}/{program}"))
         .args(arguments)
-        .arg(up.key())
         .output()
-        .unwrap_or_else(|error| panic!("{}: {error}: make test fetches it", python.display()));
+        .unwrap_or_else(|error| panic!("{interpreter_name}: {error}: make test fetches it"));
     let said = String::from_utf8_lossy(&output.stdout);
     let why = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success() && said.contains("done"),
-        "{environment}: {said}{why}\n{}",
+        "{interpreter_name}: {said}{why}\n{}",
         up.log()
     );
 }
@@ -45,4 +61,27 @@ fn s_31_clients_generated_from_the_documents_work() {
     let up = Up::start();
     let address = format!("http://{}", up.api);
     python(&up, GENERATOR, "generated.py", &[&address]);
+}
+
+#[test]
+fn clickhouses_own_clients_read_as_the_analyst() {
+    let up = Up::start();
+    let link = up.link("asked", &serde_json::json!({"url": "https://e.test/"}));
+    for address in ["81.169.145.1", "81.169.145.2", "8.8.8.8"] {
+        up.visit_as("/asked", address, CHROME, &[]);
+    }
+    up.settled(link, 3);
+    eventually(SETTLE, "the quarters are rolled up", || {
+        let sum = format!("SELECT sum(clicks) FROM signpost.clicks_15m WHERE link = {link}");
+        (up.sql(&sum).trim() == "3").then_some(())
+    });
+    let password = std::fs::read_to_string(up.data.join(files::ANALYST_PASSWORD)).unwrap();
+    let (port, link) = (up.clickhouse.port().to_string(), link.to_string());
+    let arguments = [port.as_str(), password.trim(), &link];
+    let python = cache().join(CLICKHOUSE_CONNECT).join("bin/python");
+    run(&up, &python, "analyst.py", &arguments);
+    let package = cache().join(CLICKHOUSE_JS);
+    let package = package.to_str().unwrap();
+    let arguments = [&[package], &arguments[..]].concat();
+    run(&up, Path::new("node"), "analyst.mjs", &arguments);
 }

@@ -58,17 +58,6 @@ impl<'a> Draft<'a> {
         (row(&self.link, &self.entry), &self.link.uuid)
     }
 
-    /// Adds it by itself.
-    pub(super) async fn insert(
-        self,
-        write: &mut feed::Write,
-        now_ms: i64,
-    ) -> Result<Added, WriteError> {
-        let (row, uuid) = self.row();
-        let is_added = entries::insert(write, &row, uuid, now_ms).await?;
-        self.finish(write, is_added, now_ms).await
-    }
-
     /// Writes what a link has beside its row; before that, where the row could not be added, tries other slugs if it may.
     pub(super) async fn finish(
         mut self,

@@ -49,27 +49,50 @@ pub async fn insert_each(
     let count = i64::try_from(links.len()).unwrap_or(i64::MAX);
     let first_id = entries::reserve_ids(&mut write, count).await?;
     // In the order of their keys, as in every call with more than one link.
-    let mut order: Vec<(usize, (i64, NewLink<'_>))> = links.into_iter().enumerate().collect();
-    order.sort_by(|(_, (_, a)), (_, (_, b))| (a.domain.id, &a.slug).cmp(&(b.domain.id, &b.slug)));
-    let mut results: Vec<(usize, Result<Added, WriteError>)> = Vec::with_capacity(order.len());
-    for (place, (workspace, new)) in order {
-        let Some((plan, used)) = counted.get_mut(&workspace) else {
-            continue;
-        };
-        if let Err(refusal) = new.is_within(plan, *used) {
-            results.push((place, Err(PlanError::from(refusal).into())));
-            continue;
+    let mut waiting: Vec<(usize, (i64, NewLink<'_>))> = links.into_iter().enumerate().collect();
+    waiting.sort_by(|(_, (_, a)), (_, (_, b))| (a.domain.id, &a.slug).cmp(&(b.domain.id, &b.slug)));
+    let mut results: Vec<(usize, Result<Added, WriteError>)> = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        let mut drafts = Vec::with_capacity(waiting.len());
+        let mut ahead: BTreeMap<i64, i64> = BTreeMap::new();
+        let mut beyond = Vec::new();
+        for (place, (workspace, new)) in waiting {
+            let Some((plan, used)) = counted.get(&workspace) else {
+                continue;
+            };
+            let ahead = ahead.entry(workspace).or_default();
+            match new.is_within(plan, *used + *ahead) {
+                // Perhaps there is room for it when one ahead of it is not added.
+                Err(_) if *ahead > 0 => {
+                    beyond.push((place, (workspace, new)));
+                    continue;
+                }
+                Err(refusal) => {
+                    results.push((place, Err(PlanError::from(refusal).into())));
+                    continue;
+                }
+                Ok(()) => {}
+            }
+            let id = first_id + i64::try_from(place).unwrap_or(0);
+            let of = (workspace, id);
+            match Draft::new(&mut write, of, new, Pages::default(), now_ms).await? {
+                Ok(draft) => {
+                    drafts.push((place, workspace, draft));
+                    *ahead += 1;
+                }
+                Err(error) => results.push((place, Ok(Added::Refused(error)))),
+            }
         }
-        let id = first_id + i64::try_from(place).unwrap_or(0);
-        let draft = Draft::new(&mut write, (workspace, id), new, Pages::default(), now_ms).await?;
-        let added = match draft {
-            Ok(draft) => draft.insert(&mut write, now_ms).await?,
-            Err(error) => Added::Refused(error),
-        };
-        if matches!(added, Added::Link(_)) {
-            *used += 1;
+        let rows: Vec<_> = drafts.iter().map(|(_, _, draft)| draft.row()).collect();
+        let are_added = entries::insert_all(&mut write, &rows, now_ms).await?;
+        for ((place, workspace, draft), is_added) in drafts.into_iter().zip(are_added) {
+            let added = draft.finish(&mut write, is_added, now_ms).await?;
+            if let (Added::Link(_), Some((_, used))) = (&added, counted.get_mut(&workspace)) {
+                *used += 1;
+            }
+            results.push((place, Ok(added)));
         }
-        results.push((place, Ok(added)));
+        waiting = beyond;
     }
     results.sort_by_key(|(place, _)| *place);
     let is_link = |result: &Result<Added, WriteError>| matches!(result, Ok(Added::Link(_)));

@@ -137,25 +137,86 @@ async fn every_number_is_what_plain_code_counts() {
 async fn new_visits_are_in_the_next_answer() {
     let (engine, workspace) = (engine().await, workspace());
     let stats = stats(engine);
-    let open = range(None, None, "UTC");
     let mut all = Vec::new();
-    for (round, is_busy) in [(1, false), (2, false), (3, true), (4, true), (5, false)] {
+    let rounds = [false, false, true, true, false, true];
+    for (round, is_busy) in rounds.into_iter().enumerate() {
         let mut more = clicks(workspace, 1, 40, is_busy);
         for click in &mut more {
-            click.epoch = click.epoch * 10 + round;
+            click.epoch = click.epoch * 10 + round as u64;
         }
         engine.store(&more).await;
         all.extend(more);
-        let found = stats
-            .link(workspace, 1, &open, Bots::Include, Step::Day)
-            .await
-            .expect("stats");
-        assert_eq!(
-            found.totals,
-            totals(&asked(&all, &open, Bots::Include)),
-            "round {round}"
-        );
+        for (place, range) in ranges().into_iter().enumerate() {
+            let bots = [Bots::Include, Bots::Exclude, Bots::Only][(place + round) % 3];
+            let asked = asked(&all, &range, bots);
+            let found = stats
+                .link(workspace, 1, &range, bots, Step::Day)
+                .await
+                .expect("stats");
+            let about = format!("round {round}, {range:?}, {bots:?}");
+            assert_eq!(found.totals, totals(&asked), "{about}");
+            let buckets = found.series.into_iter().map(|b| (b.start, b.totals));
+            let buckets: BTreeMap<String, Totals> = buckets.collect();
+            assert_eq!(buckets, series(&asked, &range, Step::Day), "{about}");
+            assert_eq!(found.by, dimensions(&asked), "{about}");
+        }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_given_while_visits_come_in_is_of_one_instant() {
+    let (engine, workspace) = (engine().await, workspace());
+    let stats = stats(engine);
+    let range = range(
+        Some("2026-10-21T00:00:00Z"),
+        Some("2026-10-28T00:00:00Z"),
+        "UTC",
+    );
+    let stored = std::sync::atomic::AtomicU64::new(0);
+    let coming = async {
+        for round in 0..12 {
+            let mut more = clicks(workspace, 1, 30, true);
+            for click in &mut more {
+                (click.epoch, click.rolled_up) = (click.epoch * 100 + round, true);
+            }
+            engine.store(&more).await;
+            let of_range = asked(&more, &range, Bots::Include).len() as u64;
+            stored.fetch_add(of_range, std::sync::atomic::Ordering::SeqCst);
+        }
+    };
+    let one_round = asked(&clicks(workspace, 1, 30, true), &range, Bots::Include).len() as u64;
+    let asking = async {
+        let mut answers = 0_u64;
+        loop {
+            let before = stored.load(std::sync::atomic::Ordering::SeqCst);
+            let found = stats
+                .link(workspace, 1, &range, Bots::Include, Step::Day)
+                .await
+                .expect("stats");
+            let after = stored.load(std::sync::atomic::Ordering::SeqCst) + one_round;
+            let clicks = found.totals.clicks;
+            assert!(
+                (before..=after).contains(&clicks),
+                "{before} {clicks} {after}"
+            );
+            assert_eq!(clicks % one_round, 0, "rounds come whole");
+            let by_day: u64 = found.series.iter().map(|day| day.totals.clicks).sum();
+            assert_eq!(by_day, clicks);
+            for dimension in Dimension::ALL {
+                assert_eq!(
+                    found.by[dimension].values().sum::<u64>(),
+                    clicks,
+                    "{dimension:?}"
+                );
+            }
+            answers += 1;
+            if before == 12 * one_round {
+                return answers;
+            }
+        }
+    };
+    let ((), answers) = tokio::join!(coming, asking);
+    println!("{answers} answers while visits came in");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
