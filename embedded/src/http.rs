@@ -1,6 +1,7 @@
 //! ClickHouse's HTTP interface: what of a request is query, data, parameter or setting, and how answers look.
 //!
-//! Follows ClickHouse's server where clients notice. Differences, on purpose: no sessions (each request is its own), no
+//! Follows ClickHouse's server where clients notice. Differences, on purpose: no sessions (each request is its own, also
+//! one that names a session: what one would keep, by SET and in temporary tables, is refused), no
 //! compression either way (the client is on this machine), `wait_end_of_query` and progress headers are taken and
 //! ignored, an unknown URL argument is an error unless it is a setting that may be changed.
 

@@ -23,7 +23,7 @@ use super::dimensions::{Counts, Dimension};
 use super::server::{ANSWER_TIMEOUT, Server};
 use super::span::{Kind, Period, Span, day_number, label};
 use super::text::Raw;
-use super::visitors::{Level, MonthVisitors};
+use super::visitors::MonthVisitors;
 use super::{Of, StatsError, Step};
 
 /// Memory for each of the three kinds of pieces, in bytes: the raw clicks of some 50 links, or the values or the visitors
@@ -48,27 +48,19 @@ const MAX_ROWS: usize = 100_000;
 /// How far the tables are with a link.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Marks {
-    /// Clicks that are not rolled up, and the sum of their positions.
-    raw: (u64, u64),
-    /// By their first days, since 1970. None: all clicks are raw.
-    pub(super) months: BTreeMap<u16, Month>,
-}
-
-/// A month in which a link has clicks that are rolled up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Month {
-    clicks: u64,
-    /// Which of its visitors are counted.
-    pub(super) level: Level,
+    /// Clicks that are not rolled up; `None` where it was not asked for.
+    raw: Option<u64>,
+    /// Clicks that are, by months, which are their first days since 1970. None: all are raw.
+    pub(super) months: BTreeMap<u16, u64>,
 }
 
 /// Pieces of busy links.
 #[derive(Debug)]
 pub(super) struct Kept {
     busy: Cache<Of, Values>,
-    raw: Cache<Of, Marked<(u64, u64), RawClicks>>,
-    values: Cache<(Of, Period), Marked<u64, PeriodValues>>,
-    visitors: Cache<(Of, u16), Marked<u64, MonthVisitors>>,
+    raw: Cache<Of, Marked<RawClicks>>,
+    values: Cache<(Of, Period), Marked<PeriodValues>>,
+    visitors: Cache<(Of, u16), Marked<MonthVisitors>>,
 }
 
 /// Of a busy link.
@@ -79,17 +71,17 @@ enum Values {
     Many,
 }
 
-/// What was read, and the mark it was read at or after.
+/// What was read, and the clicks that the tables had then, or before.
 #[derive(Debug)]
-struct Marked<M, T> {
-    mark: M,
+struct Marked<T> {
+    mark: u64,
     piece: Arc<T>,
 }
 
-impl<M: Clone, T> Clone for Marked<M, T> {
+impl<T> Clone for Marked<T> {
     fn clone(&self) -> Self {
         Self {
-            mark: self.mark.clone(),
+            mark: self.mark,
             piece: Arc::clone(&self.piece),
         }
     }
@@ -101,14 +93,13 @@ pub(super) trait Weighed {
     fn bytes(&self) -> usize;
 }
 
-fn cache<K, M, T>() -> Cache<K, Marked<M, T>>
+fn cache<K, T>() -> Cache<K, Marked<T>>
 where
     K: std::hash::Hash + Eq + Send + Sync + 'static,
-    M: Clone + Send + Sync + 'static,
     T: Weighed + Send + Sync + 'static,
 {
     Cache::builder()
-        .weigher(|_, kept: &Marked<M, T>| {
+        .weigher(|_, kept: &Marked<T>| {
             // 200 for the entry itself.
             u32::try_from(kept.piece.bytes() + 200).unwrap_or(u32::MAX)
         })
@@ -140,66 +131,71 @@ impl Kept {
     /// The raw clicks, if they are those of the marks.
     fn raw(&self, of: Of, marks: &Marks) -> Option<Arc<RawClicks>> {
         let kept = self.raw.get(&of)?;
-        (kept.mark == marks.raw).then_some(kept.piece)
+        (Some(kept.mark) == marks.raw).then_some(kept.piece)
     }
 
-    /// A month's visitors, if they are those of the marks, counted as these say.
-    pub(super) fn visitors(&self, of: Of, start: u16, month: &Month) -> Option<Arc<MonthVisitors>> {
-        let kept = self.visitors.get(&(of, start))?;
-        (kept.mark == month.clicks && kept.piece.level == month.level).then_some(kept.piece)
+    /// A month's visitors, if they are those of its mark.
+    pub(super) fn visitors(&self, of: Of, month: u16, mark: u64) -> Option<Arc<MonthVisitors>> {
+        let kept = self.visitors.get(&(of, month))?;
+        (kept.mark == mark).then_some(kept.piece)
     }
 
     /// Keeps a month's visitors that were read after its mark.
-    pub(super) fn keep_visitors(
-        &self,
-        of: Of,
-        start: u16,
-        month: &Month,
-        piece: &Arc<MonthVisitors>,
-    ) {
-        let (mark, piece) = (month.clicks, Arc::clone(piece));
-        self.visitors.insert((of, start), Marked { mark, piece });
+    pub(super) fn keep_visitors(&self, of: Of, month: u16, mark: u64, piece: &Arc<MonthVisitors>) {
+        let piece = Arc::clone(piece);
+        self.visitors.insert((of, month), Marked { mark, piece });
     }
 }
 
 #[derive(Debug, Row, Deserialize)]
-struct MarkRow {
-    is_month: u8,
+struct MonthRow {
     month: u16,
     clicks: u64,
-    more: u64,
 }
 
-/// Asks how far the tables are with a link.
-pub(super) async fn marks(server: &Server, of: Of) -> Result<Marks, StatsError> {
+/// What of a link is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// Its months: most links have none.
+    Months,
+    /// Also how many raw clicks it has.
+    All,
+}
+
+/// Asks how far the tables are with a link. Numbers of clicks and nothing else: the states of visitors beside them doubled
+/// what the question costs.
+pub(super) async fn marks(server: &Server, of: Of, ask: Ask) -> Result<Marks, StatsError> {
     let conditions = of.conditions();
-    let sql = format!(
-        "SELECT toUInt8(0), toUInt16(0), count(), sum(position)
-         FROM signpost.clicks WHERE {conditions} AND NOT rolled_up
-         UNION ALL
-         SELECT toUInt8(1), toUInt16(start), sum(clicks), ifNull(uniqCombined64Merge(12)(visitors), 0)
-         FROM signpost.clicks_by_period WHERE {conditions} AND period = 'month' AND dimension = 'total' GROUP BY start"
-    );
-    let query = of.bind(server.query(&sql, ANSWER_TIMEOUT)?);
-    let rows = server
-        .answer(ANSWER_TIMEOUT, query.fetch_all::<MarkRow>())
-        .await?;
-    let mut marks = Marks::default();
-    for row in rows {
-        if row.is_month == 0 {
-            marks.raw = (row.clicks, row.more);
-        } else if row.clicks > 0 {
-            let month = Month {
-                clicks: row.clicks,
-                level: Level::of(row.more),
-            };
-            marks.months.insert(row.month, month);
+    let months = async {
+        let sql = format!(
+            "SELECT toUInt16(start), sum(clicks) FROM signpost.clicks_by_period
+             WHERE {conditions} AND period = 'month' AND dimension = 'total' GROUP BY start"
+        );
+        let query = of.bind(server.query(&sql, ANSWER_TIMEOUT)?);
+        server
+            .answer(ANSWER_TIMEOUT, query.fetch_all::<MonthRow>())
+            .await
+    };
+    let raw = async {
+        if ask == Ask::Months {
+            return Ok(None);
         }
-    }
-    if !marks.months.is_empty() && !server.kept.busy.contains_key(&of) {
+        let sql =
+            format!("SELECT count() FROM signpost.clicks WHERE {conditions} AND NOT rolled_up");
+        let query = of.bind(server.query(&sql, ANSWER_TIMEOUT)?);
+        let count = server.answer(ANSWER_TIMEOUT, query.fetch_one::<u64>());
+        Ok(Some(count.await?))
+    };
+    let (months, raw) = tokio::try_join!(months, raw)?;
+    let months: BTreeMap<u16, u64> = months
+        .into_iter()
+        .filter(|row| row.clicks > 0)
+        .map(|row| (row.month, row.clicks))
+        .collect();
+    if !months.is_empty() && !server.kept.busy.contains_key(&of) {
         server.kept.busy.insert(of, Values::Few);
     }
-    Ok(marks)
+    Ok(Marks { raw, months })
 }
 
 /// Raw clicks of a busy link, of all time: each value once, and clicks by their numbers.
@@ -251,19 +247,20 @@ impl Click<'_> {
     }
 }
 
-/// The raw clicks of a busy link; `None` when it has too many to keep.
+/// The raw clicks of a busy link; `None` when it has too many to keep, or nobody asked how many.
 pub(super) async fn raw(
     server: &Server,
     of: Of,
     marks: &Marks,
 ) -> Result<Option<Arc<RawClicks>>, StatsError> {
-    if marks.raw.0 > MAX_RAW {
-        return Ok(None);
-    }
+    let mark = match marks.raw {
+        Some(mark) if mark <= MAX_RAW => mark,
+        _ => return Ok(None),
+    };
     if let Some(kept) = server.kept.raw(of, marks) {
         return Ok(Some(kept));
     }
-    if marks.raw.0 == 0 {
+    if mark == 0 {
         return Ok(Some(Arc::default()));
     }
     let query = of.bind(server.query(&Click::sql(of), ANSWER_TIMEOUT)?);
@@ -295,11 +292,8 @@ pub(super) async fn raw(
         Ok(raw)
     };
     let piece = Arc::new(server.answer(ANSWER_TIMEOUT, read).await?);
-    let kept = Marked {
-        mark: marks.raw,
-        piece: Arc::clone(&piece),
-    };
-    server.kept.raw.insert(of, kept);
+    let kept = Arc::clone(&piece);
+    server.kept.raw.insert(of, Marked { mark, piece: kept });
     Ok(Some(piece))
 }
 
@@ -385,7 +379,7 @@ pub(super) async fn whole_days(
     let wanted = span.periods(&months);
     let mut marked: HashMap<u16, u64> = months
         .iter()
-        .filter_map(|start| Some((*start, marks.months.get(start)?.clicks)))
+        .filter_map(|start| Some((*start, *marks.months.get(start)?)))
         .collect();
     let mut pieces: HashMap<Period, Arc<PeriodValues>> = HashMap::new();
     // Once for what is not here. While it is read a month may grow: then once more for all pieces of such months, which
@@ -425,7 +419,7 @@ async fn read_periods(
     server: &Server,
     of: Of,
     missing: &[Period],
-) -> Result<Option<HashMap<Period, Marked<u64, PeriodValues>>>, StatsError> {
+) -> Result<Option<HashMap<Period, Marked<PeriodValues>>>, StatsError> {
     let mut months: Vec<u16> = missing.iter().map(|period| period.month()).collect();
     months.sort_unstable();
     months.dedup();

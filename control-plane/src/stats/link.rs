@@ -10,7 +10,7 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::dimensions::{Counts, Dimension, OTHERS};
-use super::kept::{self, Click, RawClicks, WholeDays};
+use super::kept::{self, Ask, Click, RawClicks, WholeDays};
 use super::server::{ANSWER_TIMEOUT, Server};
 use super::span::{Span, Summands, day_number, label};
 use super::text::{Raw, lossy};
@@ -32,10 +32,12 @@ pub(super) async fn stats(
     step: Step,
 ) -> Result<LinkStats, StatsError> {
     let (marks, raw) = if server.kept.is_busy(of) {
-        (kept::marks(server, of).await?, None)
+        (kept::marks(server, of, Ask::All).await?, None)
     } else {
-        let (marks, raw) =
-            tokio::try_join!(kept::marks(server, of), read_raw(server, of, span, step))?;
+        let (marks, raw) = tokio::try_join!(
+            kept::marks(server, of, Ask::Months),
+            read_raw(server, of, span, step)
+        )?;
         (marks, Some(raw))
     };
     let raw = async {

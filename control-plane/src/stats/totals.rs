@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::kept;
+use super::kept::{self, Ask};
 use super::server::{ANSWER_TIMEOUT, Server};
 use super::span::Span;
 use super::visitors::{self, Level};
@@ -207,7 +207,7 @@ pub(super) async fn in_range(
     ))?;
     let (raw, marks) = tokio::try_join!(
         server.answer(ANSWER_TIMEOUT, raw.fetch_all::<Visit>()),
-        kept::marks(server, of),
+        kept::marks(server, of, Ask::Months),
     )?;
     let clicks = raw.len() as u64;
     let scans = raw.iter().filter(|visit| visit.is_scan).count() as u64;

@@ -12,10 +12,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use clickhouse::Row;
 use clickhouse::error::Error;
 use clickhouse::query::Query;
+use serde::Deserialize;
 
-use super::kept::{Marks, Month, Weighed};
+use super::kept::{Marks, Weighed};
 use super::server::{ANSWER_TIMEOUT, Server};
 use super::span::{Span, month_and_day};
 use super::{Of, StatsError};
@@ -105,20 +107,22 @@ pub(super) async fn by_month(
     let Some((first, last)) = span.whole_months() else {
         return Ok(all);
     };
-    let mut missing: BTreeMap<u16, Month> = BTreeMap::new();
-    for (start, month) in marks.months.range(first..=last) {
-        match server.kept.visitors(of, *start, month) {
-            Some(kept) => _ = all.insert(*start, kept),
-            None => _ = missing.insert(*start, *month),
+    let mut missing: BTreeMap<u16, u64> = BTreeMap::new();
+    for (month, mark) in marks.months.range(first..=last) {
+        match server.kept.visitors(of, *month, *mark) {
+            Some(kept) => _ = all.insert(*month, kept),
+            None => _ = missing.insert(*month, *mark),
         }
     }
     if missing.is_empty() {
         return Ok(all);
     }
+    let chosen = choose(server, of, missing.keys()).await?;
     let mut levels: BTreeMap<Level, Vec<String>> = BTreeMap::new();
-    for (start, month) in &missing {
-        let months = levels.entry(month.level).or_default();
-        months.push(format!("toDate({start})"));
+    for month in missing.keys() {
+        let level = chosen.get(month).copied().unwrap_or_default();
+        let months = levels.entry(level).or_default();
+        months.push(format!("toDate({month})"));
     }
     let which = levels.into_iter().map(|(level, months)| {
         let (months, largest) = (months.join(", "), level.largest());
@@ -149,14 +153,41 @@ pub(super) async fn by_month(
         read
     });
     let mut read = read.await.map_err(unavailable)?;
-    for (start, month) in missing {
-        let mut piece = read.remove(&start).unwrap_or_default();
-        piece.level = month.level;
+    for (month, mark) in missing {
+        let mut piece = read.remove(&month).unwrap_or_default();
+        piece.level = chosen.get(&month).copied().unwrap_or_default();
         let piece = Arc::new(piece);
-        server.kept.keep_visitors(of, start, &month, &piece);
-        all.insert(start, piece);
+        server.kept.keep_visitors(of, month, mark, &piece);
+        all.insert(month, piece);
     }
     Ok(all)
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct MonthRow {
+    month: u16,
+    visitors: u64,
+}
+
+/// Which visitors of these months are to be counted.
+async fn choose(
+    server: &Server,
+    of: Of,
+    months: impl Iterator<Item = &u16>,
+) -> Result<BTreeMap<u16, Level>, StatsError> {
+    let months: Vec<String> = months.map(|month| format!("toDate({month})")).collect();
+    let sql = format!(
+        "SELECT toUInt16(start), ifNull(uniqCombined64Merge(12)(visitors), 0) FROM signpost.clicks_by_period
+         WHERE {} AND period = 'month' AND dimension = 'total' AND start IN ({}) GROUP BY start",
+        of.conditions(),
+        months.join(", ")
+    );
+    let query = of.bind(server.query(&sql, ANSWER_TIMEOUT)?);
+    let rows = server
+        .answer(ANSWER_TIMEOUT, query.fetch_all::<MonthRow>())
+        .await?;
+    let level = |row: MonthRow| (row.month, Level::of(row.visitors));
+    Ok(rows.into_iter().map(level).collect())
 }
 
 /// The visitors of flagged clicks in the days that a span cuts.

@@ -16,7 +16,11 @@ use crate::users::Role;
 const MAX_ARGUMENTS: usize = 1000;
 
 /// Taken and ignored: they ask for what this server does anyway or has no use for.
-const IGNORED: [&str; 12] = [
+const IGNORED: [&str; 15] = [
+    // Clients name a session without asking. Nothing that one would keep is allowed.
+    "session_id",
+    "session_timeout",
+    "session_check",
     "buffer_size",
     "wait_end_of_query",
     "enable_http_compression",
@@ -74,11 +78,7 @@ impl Arguments {
             "query_id" => self.query_id = Some(value).filter(|v| !v.is_empty()),
             "readonly" => self.read_only |= value != "0",
             "compress" | "decompress" => self.compressed |= value != "0",
-            "session_id"
-            | "session_check"
-            | "session_timeout"
-            | "role"
-            | "client_protocol_version" => {
+            "role" | "client_protocol_version" => {
                 return Err(Exception::new(
                     Kind::SupportIsDisabled,
                     format_args!("argument {name} is not supported here"),
@@ -234,7 +234,6 @@ mod tests {
             "param_=1",
             "param_a%20b=1",
             "default_format=a%27",
-            "session_id=1",
             "role=x",
         ] {
             assert!(Arguments::from_url(url).is_err(), "{url}");
