@@ -1,7 +1,8 @@
 """What calls of the fuzz need to reach beyond the first refusal, given to some of them.
 
 - Each call comes from another address: calls without a key are limited by address, and the limit is not what is tested.
-- Ids in paths of the main dialect are, half of the time, those of things that are there.
+- Ids in paths of the main dialect are, half of the time, those of things that are there; not of plans, users and members, whose
+  changes would shut out who calls.
 - Forms of pages carry, mostly, the proof that the page was given to their browser, of nobody or of somebody signed in.
 - The run's own key lives on: a call that would replace or revoke it is sent for a key that is there for that.
 
@@ -25,6 +26,8 @@ COUNT = itertools.count()
 CHANCE = random.Random(1)
 PASSWORD = "correct horse battery"
 CALLBACK = "https://app.example/callback"
+# Plans, users and members.
+APART = ("/api/plan/", "/api/user/", "/api/member/")
 PAGES = {"/login", "/login/{token}", "/logout", "/invitation/{token}", "/oauth/authorize"}
 
 
@@ -82,8 +85,9 @@ class Prepared:
     """Made once, before the first call."""
 
     def __init__(self):
-        self.own_key = max(key["id"] for key in api("GET", "/api/keys")["data"]["keys"])
-        self.spare_key = api("POST", "/api/keys", {"name": "spare"})["id"]
+        # The first there was.
+        self.own_key = min(key["id"] for key in api("GET", "/api/keys?limit=500")["data"]["keys"])
+        self.spare_keys = [api("POST", "/api/keys", {"name": "spare"})["id"] for _ in range(5)]
         name = f"fuzz{CHANCE.getrandbits(40)}{os.getpid()}"
         api("POST", "/api/user/add", {"username": name, "email": f"{name}@e.test", "password": PASSWORD})
         app = {"name": "Fuzz", "redirect_uris": [CALLBACK], "public": True}
@@ -106,12 +110,13 @@ def before_call(context, case, kwargs):
     kwargs["allow_redirects"] = False
     headers = {**(case.headers or {}), "X-Forwarded-For": address()}
     path, ids = case.path, case.path_parameters or {}
-    if path.startswith("/api/") and not path.startswith(("/api/v1", "/api/v2")):
+    if path.startswith("/api/") and not path.startswith(("/api/v1", "/api/v2", *APART)):
         for name in ids:
             if re.search("id$|^block_id$|^message$|^entry$", name) and CHANCE.random() < 0.5:
-                ids[name] = CHANCE.choice([1, 1, 2, 3, PREPARED.spare_key])
-    if path.startswith("/api/key/") and str(ids.get("id")).strip() == str(PREPARED.own_key):
-        ids["id"] = PREPARED.spare_key
+                ids[name] = CHANCE.choice([1, 1, 2, 3])
+    is_own = str(ids.get("id")).strip() == str(PREPARED.own_key)
+    if path.startswith("/api/key/") and (is_own or CHANCE.random() < 0.5):
+        ids["id"] = CHANCE.choice(PREPARED.spare_keys)
     if path in PAGES:
         browser = CHANCE.choice([PREPARED.nobody, PREPARED.somebody])
         # Who is signed in here stays so.

@@ -174,6 +174,8 @@ on_both_engines! {
             "code_challenge" => challenge(),
             "code_challenge_method" => "S256".to_owned(),
             "grant_type" => "authorization_code".to_owned(),
+            "scope" => "read".to_owned(),
+            "response_mode" => "query".to_owned(),
             "decision" => "allow".to_owned(),
             _ => "1".to_owned(),
         };
