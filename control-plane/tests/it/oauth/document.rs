@@ -120,7 +120,7 @@ impl Operation {
 }
 
 /// Time between two calls: those of an address are counted by the minute, wrong passwords by the quarter of an hour.
-const PAUSE_MS: i64 = 40_000;
+const PAUSE_MS: i64 = 100_000;
 
 /// A browser that has the proof of a form, in which somebody is signed in or nobody is.
 async fn browser<'a>(app: &'a TestApp, login: Option<&str>) -> Browser<'a> {
