@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export SIGNPOST_CACHE_DIR := $(abspath $(or $(SIGNPOST_CACHE_DIR),.cache))
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
-.PHONY: help deps fetch build up test lint layers openapi rows pages fuzz fuzz-bytes replay load-k6 load-oha dev-kafka dev-postgres up-cluster chaos bench bench-redirect bench-size bench-api soak benches
+.PHONY: help deps fetch build up test lint layers openapi rows pages fuzz fuzz-bytes replay load-k6 load-oha dev-kafka dev-postgres up-cluster chaos bench bench-redirect bench-size bench-api soak instructions benches
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,5 +56,7 @@ bench-api: fetch build benches ## Creates through the API in all dialects; needs
 	@"$(TARGET)/release/benches" api
 soak: fetch build benches ## Mixed traffic: flat memory, balanced books (MINUTES=10)
 	@"$(TARGET)/release/benches" soak --minutes $(or $(MINUTES),10)
+instructions: ## Instructions of a plain redirect under callgrind, beside those written down (WRITE=1 writes them anew)
+	@deploy/dev/deps --instructions && deploy/dev/instructions $(if $(WRITE),--write)
 benches:
 	@cargo build --release --locked -p benches

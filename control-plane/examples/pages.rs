@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use control_plane::domain::bio::value::{Picture, Theme};
 use control_plane::domain::bio::{Block, Look};
+use control_plane::domain::campaign::MAX_LISTED;
 use control_plane::domain::color::Color;
 use control_plane::domain::overlay::{Kind, Overlay, Position};
 use control_plane::domain::page::Rendered;
 use control_plane::domain::pixel::{Pixel, Tag, Vendor};
 use control_plane::domain::splash::Splash;
 use control_plane::render::bio::{self, Ledger};
-use control_plane::render::{self, Surface};
+use control_plane::render::{self, Listed, Surface};
 use serde_json::{Value, json};
 
 #[path = "pages/people.rs"]
@@ -101,8 +102,40 @@ fn pages() -> anyhow::Result<Vec<Value>> {
     pages.push(page("expired", Some(expired), &[]));
     let sent = render::notice(200, "Thank you", "Your message has been sent.");
     pages.push(page("sent", Some(sent), &[]));
+    pages.extend(list_pages());
     pages.extend(bio_pages()?);
     Ok(pages)
+}
+
+/// The public list of a campaign: without links, as people make it, and the longest.
+fn list_pages() -> Vec<Value> {
+    let listed = |title: &str, slug: &str| Listed {
+        title: title.to_owned(),
+        short_url: format!("https://go.test/{slug}"),
+    };
+    let typical = [
+        listed("Everything for a third less", "sale"),
+        listed("", "shops/north"),
+        listed("Questions & “answers” <at night>", "faq"),
+        listed("ورشة عمل في القاهرة", "%D8%B1"),
+    ];
+    let longest: Vec<Listed> = (0..MAX_LISTED)
+        .map(|n| match n % 3 {
+            0 => listed(&format!("Link number {n}"), &format!("n{n}")),
+            1 => listed("", &format!("{}{n}", "w".repeat(250))),
+            _ => listed(&"W".repeat(255), &format!("n{n}")),
+        })
+        .collect();
+    [
+        ("list-empty", render::list("Spring sale", &[], false)),
+        ("list-typical", render::list("Spring sale", &typical, false)),
+        (
+            "list-longest",
+            render::list(&"Sale".repeat(60), &longest, true),
+        ),
+    ]
+    .map(|(name, list)| page(name, Some(list), &[]))
+    .into()
 }
 
 /// A page as people make it in each theme, one of all types of blocks, and what is read after voting.

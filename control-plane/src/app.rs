@@ -185,7 +185,7 @@ pub async fn start(
         .await
         .with_context(|| format!("cannot listen on SIGNPOST_API_ADDR={}", config.api_addr))?;
     let api_addr = listener.local_addr()?;
-    let (looks, titles) = Looks::new();
+    let (looks, waiting) = Looks::new();
     let app = Arc::new(App {
         looks,
         adding: Adding::new(store.clone(), clock.clone(), default_domain.clone()),
@@ -224,7 +224,7 @@ pub async fn start(
         tokio::spawn(until(shutdown.clone(), blocklist::keep(app.clone()))),
         tokio::spawn(until(
             shutdown.clone(),
-            looks::look_for_titles(app.clone(), titles),
+            looks::look_at_new(app.clone(), waiting),
         )),
         tokio::spawn(until(shutdown.clone(), looks::look_at_frames(app.clone()))),
         tokio::spawn(until(

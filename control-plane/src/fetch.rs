@@ -121,6 +121,9 @@ pub enum FetchError {
     /// [`Fetched::successful`].
     #[error("answered with HTTP status {0}")]
     Status(u16),
+    /// A redirect leads where the caller does not go, see [`Course`].
+    #[error("redirects to where it must not lead")]
+    OffCourse,
 }
 
 impl FetchError {
@@ -136,6 +139,7 @@ impl FetchError {
             Self::Redirects => "redirects",
             Self::Broken => "broken",
             Self::Status(_) => "status",
+            Self::OffCourse => "off_course",
         }
     }
 }
@@ -144,6 +148,21 @@ impl FetchError {
 pub trait Resolve: std::fmt::Debug + Send + Sync {
     /// All addresses of `host`, in the order they should be tried.
     fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, std::io::Result<Vec<IpAddr>>>;
+}
+
+/// Which redirects are followed, besides the guard's own rules.
+pub trait Course: Sync {
+    /// Whether to go on to `url`, which is not asked otherwise.
+    fn allows<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, bool>;
+}
+
+/// All of them.
+struct Anywhere;
+
+impl Course for Anywhere {
+    fn allows<'a>(&'a self, _: &'a Url) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(true))
+    }
 }
 
 /// The system's resolver.
@@ -207,14 +226,32 @@ impl Fetcher {
     /// # Errors
     /// Refused by the guard, or nothing usable came back.
     pub async fn get(&self, url: &str, wanted: &Wanted) -> Result<Fetched, FetchError> {
-        let fetched = tokio::time::timeout(wanted.deadline, self.follow(url, wanted))
+        self.get_along(url, wanted, &Anywhere).await
+    }
+
+    /// As [`Self::get`], as long as redirects stay on `course`.
+    ///
+    /// # Errors
+    /// As [`Self::get`]; [`FetchError::OffCourse`].
+    pub async fn get_along(
+        &self,
+        url: &str,
+        wanted: &Wanted,
+        course: &dyn Course,
+    ) -> Result<Fetched, FetchError> {
+        let fetched = tokio::time::timeout(wanted.deadline, self.follow(url, wanted, course))
             .await
             .unwrap_or(Err(FetchError::TooSlow));
         metrics::fetched(fetched.as_ref().map_or_else(|e| e.outcome(), |_| "ok"));
         fetched
     }
 
-    async fn follow(&self, url: &str, wanted: &Wanted) -> Result<Fetched, FetchError> {
+    async fn follow(
+        &self,
+        url: &str,
+        wanted: &Wanted,
+        course: &dyn Course,
+    ) -> Result<Fetched, FetchError> {
         let _open = self
             .open
             .acquire()
@@ -225,6 +262,9 @@ impl Fetcher {
             let addresses = self.addresses(&url).await?;
             let answer = hop::get(&self.tls.clone().into(), &addresses, &url, wanted).await?;
             match next(&url, &answer)? {
+                Some(target) if !course.allows(&target).await => {
+                    return Err(FetchError::OffCourse);
+                }
                 Some(target) => url = target,
                 None => {
                     return Ok(Fetched {

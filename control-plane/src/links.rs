@@ -13,6 +13,7 @@ use crate::domain::field::FieldError;
 use crate::domain::link::{Content, Edit, Groups};
 use crate::domain::page::PageSpec;
 use crate::error::ApiError;
+use crate::looks::Look;
 use crate::pages::PageError;
 use crate::store::domains::{self, Domain};
 use crate::store::links::{self, Added, Change, Inserted, Link, NewLink, Together, WriteError};
@@ -35,6 +36,8 @@ pub(crate) struct Wish {
     pub(crate) imported_clicks: i64,
     /// When it was made elsewhere, milliseconds since 1970.
     pub(crate) created_at: Option<i64>,
+    /// What its destination is asked afterwards.
+    pub(crate) look: Look,
     /// Everything else.
     pub(crate) edit: Edit,
 }
@@ -77,11 +80,12 @@ impl Ready {
 pub(crate) async fn add(app: &App, workspace: i64, mut wish: Wish) -> Result<Link, ApiError> {
     hash_passwords(app, std::iter::once(&mut wish)).await?;
     let checks = Checks::of(app, hosts(std::iter::once(&wish))).await?;
+    let look = wish.look;
     let ready = prepare(app, workspace, (&checks, &mut Named::default()), wish).await?;
     if ready.new_link(&app.default_domain).stands_alone() {
         let domain = ready.domain.as_ref().unwrap_or(&app.default_domain).id;
         let added = app.adding.add(workspace, ready).await?;
-        return added_one(app, (workspace, domain), added).await;
+        return added_one(app, (workspace, domain), look, added).await;
     }
     let wish = ready.wish;
     let mut added = add_all(app, workspace, vec![Ok(wish)], Together::AllOrNothing).await?;
@@ -138,7 +142,7 @@ pub(crate) async fn add_all(
                 continue;
             }
             let domain = ready.domain.as_ref().unwrap_or(&app.default_domain).id;
-            let result = added_one(app, (workspace, domain), added).await;
+            let result = added_one(app, (workspace, domain), ready.wish.look, added).await;
             if let Some(slot) = results.get_mut(*place) {
                 *slot = Some(result);
             }
@@ -160,10 +164,12 @@ pub(crate) async fn add_all(
 async fn added_one(
     app: &App,
     (workspace, domain): (i64, i64),
+    look: Look,
     added: Added,
 ) -> Result<Link, ApiError> {
     match added {
         Added::Link(link) => {
+            app.looks.want(app, &link, look);
             app.looks.want_framing(&link);
             Ok(*link)
         }
@@ -201,6 +207,9 @@ pub(crate) async fn update(
     };
     match links::update(&app.store, (workspace, id), change, now_ms).await {
         Ok(link) => {
+            if wish.edit.destination.is_some() {
+                app.looks.want(app, &link, wish.look);
+            }
             app.looks.want_framing(&link);
             Ok(link)
         }

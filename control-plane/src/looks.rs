@@ -1,33 +1,42 @@
 //! A look at what links lead to, after the call that made them has been answered (one dialect waits for titles, a short
-//! time): the page's title, where its owner gave
+//! time): whether it redirects back to a short domain of ours, the page's title, where its owner gave
 //! none, and whether it lets itself be framed, where a link shows it in a frame. The one way out is [`crate::fetch`].
 //!
-//! Titles wait in a bounded queue in memory: what does not fit, or waits when the process ends, stays without a title
-//! (counted). Framing waits in the database, for visitors depend on it: it is asked soon after a link begins to frame its
+//! That a link leads to ours by itself is refused in the call ([`crate::destinations`]); that it does so by way of another
+//! redirector shows only here. Its visitors are led nowhere then, until it leads elsewhere. The look ends before it asks one
+//! of ours, so it counts nowhere as a visit.
+//!
+//! Links wait in a bounded queue in memory: what does not fit, or waits when the process ends, stays without a title
+//! and is taken to lead where it says (counted). Framing waits in the database, for visitors depend on it: it is asked soon after a link begins to frame its
 //! destination or leads elsewhere, and again each day. Until an answer is there, and when none comes, the link frames, as
 //! its owner asked; only a clear no makes it a redirect.
 //!
-//! Only a link's own destination is asked: those of its rules and variants are taken to be like it.
+//! Only a link's own destination is asked: those of its rules and variants are taken to be like it. A destination that
+//! redirects to ours later is found when its link frames it or is led there anew.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
 use futures_util::stream;
 use http::HeaderMap;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, X_FRAME_OPTIONS};
 use tokio::sync::{Notify, mpsc};
+use url::Url;
 
 use crate::app::App;
+use crate::destinations::Checks;
+use crate::domain::destination::Destination;
 use crate::domain::framing;
 use crate::domain::link::{Edit, Found};
 use crate::domain::page_title;
-use crate::fetch::{Fetched, Overflow, Wanted};
+use crate::fetch::{Course, FetchError, Fetched, Overflow, Wanted};
 use crate::metrics;
 use crate::store::framed;
 use crate::store::links::{self, Change, WriteError};
 
-/// Links whose title may wait: some minutes of looks, a few kilobytes.
+/// Links that may wait for a look: some minutes of looks, a few kilobytes.
 const WAITING: usize = 1000;
 
 /// Looks at the same time of each kind: some hundred kilobytes each, and a part of the turns that the way out has.
@@ -57,26 +66,51 @@ const PAGE_NOW: Wanted = Wanted {
     ..PAGE
 };
 
+/// What a link's destination is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Where it leads.
+    #[default]
+    Way,
+    /// The title of its page, too, for a link that has none.
+    Title,
+}
+
+impl Look {
+    /// For the metric.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Way => "way",
+            Self::Title => "title",
+        }
+    }
+}
+
 /// What is to be looked at.
 #[derive(Debug)]
 pub(crate) struct Looks {
-    titles: mpsc::Sender<i64>,
+    waiting: mpsc::Sender<(i64, Look)>,
     framed: Notify,
 }
 
 impl Looks {
-    /// The queue, and its end for [`look_for_titles`].
-    pub(crate) fn new() -> (Self, mpsc::Receiver<i64>) {
-        let (titles, waiting) = mpsc::channel(WAITING);
+    /// The queue, and its end for [`look_at_new`].
+    pub(crate) fn new() -> (Self, mpsc::Receiver<(i64, Look)>) {
+        let (waiting, end) = mpsc::channel(WAITING);
         let framed = Notify::new();
-        (Self { titles, framed }, waiting)
+        (Self { waiting, framed }, end)
     }
 
-    /// Asks for the title of a new link that has none. Never waits.
-    pub(crate) fn want_title(&self, app: &App, link: &links::Link) {
-        let wanted = app.config.ask_destinations && link.content.title.is_empty();
-        if wanted && self.titles.try_send(link.id).is_err() {
-            metrics::looked("title", "dropped");
+    /// Asks for a look at where a link leads that is new there. Never waits.
+    pub(crate) fn want(&self, app: &App, link: &links::Link, look: Look) {
+        let look = match look {
+            Look::Title if link.content.title.is_empty() => Look::Title,
+            // Whoever asks about framing asks this, too.
+            _ if link.content.extras.wanted_page().frames() => return,
+            _ => Look::Way,
+        };
+        if app.config.ask_destinations && self.waiting.try_send((link.id, look)).is_err() {
+            metrics::looked(look.name(), "dropped");
         }
     }
 
@@ -88,10 +122,12 @@ impl Looks {
     }
 }
 
-/// Finds titles until the process ends.
-pub(crate) async fn look_for_titles(app: Arc<App>, mut waiting: mpsc::Receiver<i64>) {
+/// Looks at what new links lead to until the process ends.
+pub(crate) async fn look_at_new(app: Arc<App>, mut waiting: mpsc::Receiver<(i64, Look)>) {
     stream::poll_fn(|context| waiting.poll_recv(context))
-        .for_each_concurrent(AT_ONCE, |link| look(&app, link, "title"))
+        .for_each_concurrent(AT_ONCE, |(link, what)| {
+            look(&app, (link, what), what.name())
+        })
         .await;
 }
 
@@ -114,7 +150,7 @@ pub(crate) async fn look_at_frames(app: Arc<App>) {
             continue;
         }
         stream::iter(due)
-            .for_each_concurrent(AT_ONCE, |link| look(&app, link, "frame"))
+            .for_each_concurrent(AT_ONCE, |link| look(&app, (link, Look::Title), "frame"))
             .await;
     }
 }
@@ -130,10 +166,9 @@ pub(crate) async fn title_now(app: &App, url: &str) -> Option<String> {
     title
 }
 
-async fn look(app: &App, link: i64, what: &'static str) {
+async fn look(app: &App, link: (i64, Look), what: &'static str) {
     let outcome = match look_at(app, link).await {
-        Ok(true) => "found",
-        Ok(false) => "nothing",
+        Ok(outcome) => outcome,
         Err(error) => {
             tracing::error!(
                 error = format!("{error:#}"),
@@ -145,30 +180,61 @@ async fn look(app: &App, link: i64, what: &'static str) {
     metrics::looked(what, outcome);
 }
 
-/// Whether something was learned.
-async fn look_at(app: &App, id: i64) -> anyhow::Result<bool> {
+/// A way that leads to none of ours.
+struct Away<'a>(&'a App);
+
+impl Course for Away<'_> {
+    fn allows<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let Ok(next) = Destination::parse("url", url.as_str()) else {
+                // The guard decides.
+                return true;
+            };
+            match Checks::of(self.0, next.host().into_iter().collect()).await {
+                Ok(checks) => !checks.is_ours(self.0, &next),
+                Err(error) => {
+                    tracing::error!(%error, "cannot read which domains are ours");
+                    true
+                }
+            }
+        })
+    }
+}
+
+/// What was learned, for the metric.
+async fn look_at(app: &App, (id, look): (i64, Look)) -> anyhow::Result<&'static str> {
     let Some(link) = links::of_any_workspace(&app.store, id).await? else {
-        return Ok(false);
+        return Ok("nothing");
     };
     let content = &link.content;
-    let Ok(page) = app.fetcher.get(&content.destination, &PAGE).await else {
-        return Ok(false);
-    };
-    let found = Found {
+    let extras = &content.extras;
+    let mut found = Found {
         destination: content.destination.clone(),
-        title: title(&page).filter(|_| content.title.is_empty()),
-        // The headers of an error are those of whoever made the error page.
-        refuses_frame: if page.status.is_success() {
-            refuses_frame(&page.headers)
-        } else {
-            content.extras.refuses_frame
-        },
+        title: None,
+        refuses_frame: extras.refuses_frame,
+        leads_back: false,
     };
+    let away = Away(app);
+    let page = app.fetcher.get_along(&content.destination, &PAGE, &away);
+    match page.await {
+        Ok(page) => {
+            if look == Look::Title && content.title.is_empty() {
+                found.title = title(&page);
+            }
+            // The headers of an error are those of whoever made the error page.
+            if page.status.is_success() {
+                found.refuses_frame = refuses_frame(&page.headers);
+            }
+        }
+        Err(FetchError::OffCourse) => found.leads_back = true,
+        Err(_) => return Ok("nothing"),
+    }
+    let leads_back = found.leads_back;
     let is_new = found.title.is_some()
-        || (content.extras.wanted_page().frames()
-            && found.refuses_frame != content.extras.refuses_frame);
+        || leads_back != extras.leads_back
+        || (extras.wanted_page().frames() && found.refuses_frame != extras.refuses_frame);
     if !is_new {
-        return Ok(false);
+        return Ok("nothing");
     }
     let edit = Edit {
         found: Some(found),
@@ -182,9 +248,10 @@ async fn look_at(app: &App, id: i64) -> anyhow::Result<bool> {
     };
     let place = (link.workspace_id, id);
     match links::update(&app.store, place, change, app.clock.now_ms()).await {
-        Ok(_) => Ok(true),
+        Ok(_) if leads_back => Ok("leads_back"),
+        Ok(_) => Ok("found"),
         // Deleted meanwhile, or full of other settings: nobody waits for this.
-        Err(WriteError::NotFound | WriteError::Refused(_)) => Ok(false),
+        Err(WriteError::NotFound | WriteError::Refused(_)) => Ok("nothing"),
         Err(error) => Err(error.into()),
     }
 }

@@ -150,7 +150,7 @@ pub(crate) fn describe() {
     );
     describe_counter!(
         DESTINATION_LOOKS,
-        "Looks at destinations, by what: title or frame; and outcome: found, nothing, failed (not kept), or dropped (too many waited)"
+        "Looks at destinations, by what: way, title or frame; and outcome: found, leads_back (to a short domain of ours, the link is shut), nothing, failed (not kept), or dropped (too many waited)"
     );
     describe_counter!(
         DATABASE_RESTORED,

@@ -307,11 +307,11 @@ macro_rules! text {
                 "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>",
                 $title,
                 "</title><style>body{font:1.1em/1.5 system-ui,sans-serif;max-width:32em;margin:20vh auto;",
-                "padding:0 1em;color:#333}h1{font-size:1.5em}</style><h1>",
+                "padding:0 1em;color:#333}h1{font-size:1.5em}</style><main><h1>",
                 $title,
                 "</h1><p>",
                 $message,
-                "</p></html>\n"
+                "</p></main></html>\n"
             ),
             concat!(
                 "{\"status\":", $code, ",\"error\":\"", $error, "\",\"message\":\"", $message,
@@ -439,7 +439,7 @@ mod tests {
             let (status, html, json) = text_of(kind);
             let value: serde_json::Value = serde_json::from_str(json).expect("JSON");
             assert_eq!(value["status"], status.as_u16());
-            assert!(html.contains("</h1><p>"));
+            assert!(html.contains("<main><h1>") && html.ends_with("</p></main></html>\n"));
         }
     }
 }

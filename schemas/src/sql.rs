@@ -81,6 +81,11 @@ pub const SQLITE: &[Migration] = &[
         name: "drawn_slugs",
         sql: include_str!("../sql/sqlite/0015_drawn_slugs.sql"),
     },
+    Migration {
+        number: 16,
+        name: "file_size",
+        sql: include_str!("../sql/sqlite/0016_file_size.sql"),
+    },
 ];
 
 /// Migrations of PostgreSQL, in order.
@@ -159,6 +164,11 @@ pub const POSTGRES: &[Migration] = &[
         number: 15,
         name: "drawn_slugs",
         sql: include_str!("../sql/postgres/0015_drawn_slugs.sql"),
+    },
+    Migration {
+        number: 16,
+        name: "file_size",
+        sql: include_str!("../sql/postgres/0016_file_size.sql"),
     },
 ];
 

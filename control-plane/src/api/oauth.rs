@@ -8,6 +8,7 @@
 //! | POST | /api/oauth/revoke | RFC 7009 |
 //! | GET | /.well-known/oauth-authorization-server | RFC 8414 |
 //! | GET, POST | /login, /login/:token, /logout, /invitation/:token | pages of ours |
+//! | GET | /oauth/openapi.json, /oauth/docs | all of these, described |
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ mod authorize;
 mod browser;
 mod fields;
 mod invitation;
+mod openapi;
 mod page;
 mod sign_in;
 mod token;
@@ -48,9 +50,12 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             "/invitation/{token}",
             get(invitation::show).post(invitation::accept),
         )
+        .route("/oauth/openapi.json", get(openapi::document))
+        .route("/oauth/docs", get(openapi::page))
 }
 
 /// What there is and where (RFC 8414).
+#[utoipa::path(get, path = "/.well-known/oauth-authorization-server", tag = "Apps", responses((status = 200, body = Value)))]
 async fn metadata(State(app): State<Arc<App>>, headers: HeaderMap) -> Json<Value> {
     let issuer = own_url(&app, &headers);
     Json(json!({

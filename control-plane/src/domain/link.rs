@@ -94,6 +94,8 @@ pub struct Found {
     pub title: Option<String>,
     /// It does not let itself be framed.
     pub refuses_frame: bool,
+    /// It redirects to a short domain of ours.
+    pub leads_back: bool,
 }
 
 /// Where an owner files a link; `None` leaves things as they are. Kept in the tables of those groups.
@@ -183,6 +185,7 @@ impl Content {
         if let Some(url) = &edit.destination {
             if self.destination != url.as_str() {
                 self.extras.refuses_frame = false;
+                self.extras.leads_back = false;
             }
             self.destination = url.as_str().to_owned();
         }
@@ -190,6 +193,7 @@ impl Content {
             && found.destination == self.destination
         {
             self.extras.refuses_frame = found.refuses_frame;
+            self.extras.leads_back = found.leads_back;
             if let (Some(title), "") = (&found.title, &*self.title) {
                 self.title = field::text("title", title, MAX_TITLE)?;
             }
@@ -272,7 +276,7 @@ impl Content {
             link: key.link,
             workspace: key.workspace,
             status: self.status,
-            disabled: self.is_disabled,
+            disabled: self.is_disabled || self.extras.leads_back,
             utm: destination::has_utm(&finished),
             starts_at_ms: self.starts_at.unwrap_or(i64::MIN),
             expires_at_ms: self.expires_at.unwrap_or(i64::MAX),
@@ -361,6 +365,41 @@ mod tests {
         assert_eq!(content.destination, "https://e.test/?utm_source=old");
         assert!(entry.plan.is_empty());
         assert_eq!(content.entry(key, Pages::default()), Ok(bytes.clone()));
+    }
+
+    #[test]
+    fn a_link_that_leads_back_is_shut_until_it_leads_elsewhere() {
+        let mut content = Content::default();
+        content.apply(&edit("https://e.test/")).expect("legal");
+        let found = |leads_back| Edit {
+            found: Some(Found {
+                destination: "https://e.test/".to_owned(),
+                leads_back,
+                ..Found::default()
+            }),
+            ..Edit::default()
+        };
+        let slug = Slug::parse("s").expect("legal");
+        let key = Key {
+            domain: 1,
+            slug: &slug,
+            link: 7,
+            workspace: 3,
+        };
+        let is_shut = |content: &Content| {
+            let bytes = content.entry(key, Pages::default()).expect("fits");
+            Entry::parse(&bytes).expect("own entry").disabled
+        };
+        content.apply(&found(true)).expect("legal");
+        assert!(is_shut(&content) && !content.is_disabled);
+        content.apply(&found(false)).expect("legal");
+        assert!(!is_shut(&content));
+        content.apply(&found(true)).expect("legal");
+        content.apply(&edit("https://other.test/")).expect("legal");
+        assert!(!is_shut(&content));
+        // Found too late: it leads elsewhere by now.
+        content.apply(&found(true)).expect("legal");
+        assert!(!is_shut(&content));
     }
 
     #[test]

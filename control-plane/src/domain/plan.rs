@@ -213,6 +213,8 @@ pub struct Limits {
     pub qr_codes: Option<i64>,
     /// See [`Limit::FileBytes`].
     pub file_bytes: Option<i64>,
+    /// Bytes of one file.
+    pub file_size: Option<i64>,
     /// What is included.
     pub features: Features,
 }
@@ -257,6 +259,20 @@ impl Plan {
                 Limit::QrCodes => self.limits.qr_codes,
                 Limit::FileBytes => self.limits.file_bytes,
             },
+        }
+    }
+
+    /// Whether a file may have this many bytes.
+    ///
+    /// # Errors
+    /// The plan allows smaller ones only.
+    pub fn take_file(&self, bytes: u64) -> Result<(), PlanRefusal> {
+        match self.limits.file_size {
+            Some(most) if bytes > u64::try_from(most).unwrap_or(0) => Err(PlanRefusal::FileSize {
+                plan: self.name.clone(),
+                most,
+            }),
+            _ => Ok(()),
         }
     }
 
@@ -327,6 +343,14 @@ pub enum PlanRefusal {
         /// How much there is already.
         used: i64,
     },
+    /// A file is larger than one may be.
+    #[error("the plan '{plan}' allows {most} bytes a file: send a smaller file or change the plan")]
+    FileSize {
+        /// Name of the plan.
+        plan: String,
+        /// Most bytes of one.
+        most: i64,
+    },
     /// A feature is not included.
     #[error("the plan '{plan}' does not include '{feature}': change the plan")]
     Feature {
@@ -367,6 +391,7 @@ mod tests {
                 members: None,
                 qr_codes: None,
                 file_bytes: None,
+                file_size: None,
                 features: Features::stored(features),
             },
         }
@@ -385,6 +410,18 @@ mod tests {
         let endless = plan("*", None).allowance(Limit::Links);
         assert!(endless.is_unlimited());
         assert_eq!(endless.take(i64::MAX, 1), Ok(()));
+    }
+
+    #[test]
+    fn a_file_may_be_as_large_as_the_plan_says() {
+        let mut plan = plan("*", None);
+        assert_eq!(plan.take_file(u64::MAX), Ok(()));
+        plan.limits.file_size = Some(1000);
+        assert_eq!(plan.take_file(1000), Ok(()));
+        assert_eq!(
+            plan.take_file(1001).expect_err("too large").to_string(),
+            "the plan 'small' allows 1000 bytes a file: send a smaller file or change the plan"
+        );
     }
 
     #[test]

@@ -126,6 +126,12 @@ pub(crate) async fn room(app: &App, workspace: i64, less: u64) -> Result<Room, A
         limit: app.config.files.max_bytes,
         refusal: None,
     };
+    let one = plan.limits.file_size;
+    let one = one.map(|most| u64::try_from(most).unwrap_or(0));
+    if let Some(most) = one.filter(|most| *most < room.limit) {
+        room.limit = most;
+        room.refusal = plan.take_file(u64::MAX).err();
+    }
     let allowance = plan.allowance(Limit::FileBytes);
     if let Some(most) = allowance.most {
         let used = files::bytes_used(&mut connection, workspace).await?;

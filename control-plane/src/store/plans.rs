@@ -53,6 +53,7 @@ impl<'r> FromRow<'r, AnyRow> for Plan {
                 members: row.try_get("max_members")?,
                 qr_codes: row.try_get("max_qr_codes")?,
                 file_bytes: row.try_get("max_file_bytes")?,
+                file_size: row.try_get("max_file_size")?,
                 features: Features::stored(&features),
             },
         })
@@ -169,6 +170,20 @@ pub async fn need(
     Ok(plan.need(feature)?)
 }
 
+/// Whether the plan in force allows a file of this many bytes.
+///
+/// # Errors
+/// [`PlanError::Refused`] when it allows smaller ones only.
+pub async fn check_file(
+    connection: &mut AnyConnection,
+    workspace: i64,
+    bytes: u64,
+    now_ms: i64,
+) -> Result<(), PlanError> {
+    let plan = in_force(connection, workspace, now_ms).await?;
+    Ok(plan.take_file(bytes)?)
+}
+
 /// How many links, domains, members or QR codes a workspace has; an invitation that is open takes a member's place.
 ///
 /// # Errors
@@ -255,8 +270,8 @@ pub async fn add(store: &Store, plan: &Plan) -> Result<i64, WriteError> {
         .await?;
     let query = sqlx::query_as(
         "INSERT INTO plans (name, is_free, price_monthly, price_yearly, price_lifetime, rate_per_minute, max_links, \
-         max_clicks, max_domains, max_members, max_file_bytes, features, max_qr_codes, id) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, (SELECT MAX(id) + 1 FROM plans)) RETURNING id",
+         max_clicks, max_domains, max_members, max_file_bytes, features, max_qr_codes, max_file_size, id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, (SELECT MAX(id) + 1 FROM plans)) RETURNING id",
     );
     let limits = &plan.limits;
     let added: sqlx::Result<(i64,)> = query
@@ -273,6 +288,7 @@ pub async fn add(store: &Store, plan: &Plan) -> Result<i64, WriteError> {
         .bind(limits.file_bytes)
         .bind(limits.features.to_text())
         .bind(limits.qr_codes)
+        .bind(limits.file_size)
         .fetch_one(&mut *tx)
         .await;
     let (id,) = added.map_err(name_taken)?;
@@ -290,7 +306,7 @@ pub async fn update(store: &Store, plan: &Plan) -> Result<(), WriteError> {
     let done = sqlx::query(
         "UPDATE plans SET name = $1, is_free = $2, price_monthly = $3, price_yearly = $4, price_lifetime = $5, \
          rate_per_minute = $6, max_links = $7, max_clicks = $8, max_domains = $9, max_members = $10, \
-         max_file_bytes = $11, features = $12, max_qr_codes = $13 WHERE id = $14",
+         max_file_bytes = $11, features = $12, max_qr_codes = $13, max_file_size = $14 WHERE id = $15",
     )
     .bind(plan.name.clone())
     .bind(i64::from(plan.is_free))
@@ -305,6 +321,7 @@ pub async fn update(store: &Store, plan: &Plan) -> Result<(), WriteError> {
     .bind(limits.file_bytes)
     .bind(limits.features.to_text())
     .bind(limits.qr_codes)
+    .bind(limits.file_size)
     .bind(plan.id)
     .execute(&mut *tx)
     .await

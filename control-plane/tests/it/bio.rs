@@ -1,5 +1,6 @@
 //! `/bio*`: pages and their blocks made, ordered, changed and deleted, what proxies hold of them, and what visitors send.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use http::Method;
@@ -261,6 +262,34 @@ on_both_engines! {
         let (held,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM blobs WHERE refs > 0").fetch_one(app.running.store.readers()).await.expect("counts");
         assert_eq!(held, 0, "all blobs are let go of");
         check_books(&app).await;
+    }
+
+    async fn what_the_document_says_of_a_type_is_what_is_taken(app) {
+        let document = app.call(Method::GET, "/api/openapi.json", &[], "").await.json();
+        let described = document["components"]["schemas"]["BlockRequest"]["oneOf"].as_array().expect("types").clone();
+        let server = pictures().await;
+        let examples = examples(&app, server).await;
+        let published = app.get("/api/bio/block-types").await.ok();
+        let published = published["data"]["types"].as_array().expect("a list");
+        assert_eq!((described.len(), examples.len()), (published.len(), published.len()));
+        let page = bio(&app, json!({"title": "Ada"})).await;
+        let names = |value: &Value| -> BTreeSet<String> { value.as_array().expect("names").iter().map(|name| name.as_str().expect("text").to_owned()).collect() };
+        for ((schema, example), kind) in described.iter().zip(&examples).zip(published) {
+            assert_eq!(schema["properties"]["type"]["enum"], json!([kind["type"]]));
+            let mut required = names(&kind["required"]);
+            required.insert("type".to_owned());
+            assert_eq!(names(&schema["required"]), required);
+            let fields: BTreeSet<&String> = schema["properties"].as_object().expect("fields").keys().collect();
+            assert!(example.keys().all(|name| fields.contains(name)), "{example:?}");
+            assert_eq!(schema["example"]["type"], kind["type"]);
+            // With what is required alone it is taken, and without any of that it is not.
+            let least = |but: &str| -> Value { example.iter().filter(|(name, _)| required.contains(*name) && *name != but).map(|(n, v)| (n.clone(), v.clone())).collect::<Map<_, _>>().into() };
+            let block = app.post(&format!("/api/bio/{page}/blocks"), least("")).await.ok()["data"]["id"].clone();
+            for name in &required {
+                app.post(&format!("/api/bio/{page}/blocks"), least(name)).await.refused(&format!("{name} is required"));
+            }
+            app.delete(&format!("/api/bio/{page}/blocks/{block}")).await.ok();
+        }
     }
 
     async fn o_165_a_missing_field_is_named(app) {

@@ -21,7 +21,7 @@ pub(crate) fn awkward() -> Vec<u8> {
     bytes
 }
 
-async fn send(
+pub(crate) async fn send(
     app: &TestApp,
     key: &str,
     (method, path): (Method, &str),

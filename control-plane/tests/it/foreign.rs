@@ -19,7 +19,7 @@ mod others;
 pub(crate) mod table;
 
 /// Stands in every text of the victim, and in none of anybody else's.
-const MARK: &str = "zq7v";
+pub(crate) const MARK: &str = "zq7v";
 
 /// Ids of the victim's things, by kind.
 pub(crate) struct Ids(BTreeMap<&'static str, String>);
@@ -218,7 +218,7 @@ impl Victim {
     }
 
     /// Everything that its owner sees, what an administrator sees of it, and what proxies have of it.
-    async fn view(&self, app: &TestApp) -> BTreeMap<String, String> {
+    pub(crate) async fn view(&self, app: &TestApp) -> BTreeMap<String, String> {
         let mut seen = BTreeMap::new();
         let mut see = async |key: &str, path: &str| {
             let answer = send(app, key, Method::GET, path, &json!(null)).await;
@@ -304,7 +304,7 @@ fn is_refused(answer: &Answer, call: &Call, who: &str) {
 }
 
 #[track_caller]
-fn same(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>, who: &str) {
+pub(crate) fn same(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>, who: &str) {
     assert_eq!(before.len(), after.len());
     for (path, seen) in before {
         assert_eq!(Some(seen), after.get(path), "{who} changed {path}");

@@ -17,16 +17,16 @@ use crate::oauth::{Browser, CALLBACK};
 use crate::users::add_user;
 
 /// Leaves an attribute and an element, and runs in two ways.
-const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror=alert(1)>";
+pub(crate) const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror=alert(1)>";
 
 /// Written from right to left, and without width.
-const UNSEEN: &str = "a\u{202e}b\u{200b}c\u{2066}d\u{feff}";
+pub(crate) const UNSEEN: &str = "a\u{202e}b\u{200b}c\u{2066}d\u{feff}";
 
 /// As much as bio pages take: what looks like a tag is refused there.
-const BREAKING_OUT: &str = "\" onmouseover=alert(1) x=\"&'";
+pub(crate) const BREAKING_OUT: &str = "\" onmouseover=alert(1) x=\"&'";
 
 /// What must not be in a page.
-const MARKUP: [&str; 3] = ["<script>alert(1)", "<img src=x", "\" onmouseover="];
+pub(crate) const MARKUP: [&str; 3] = ["<script>alert(1)", "<img src=x", "\" onmouseover="];
 
 /// What must be in one that shows it.
 const ESCAPED: [&str; 2] = ["&lt;script&gt;alert(1)", "&quot; onmouseover=alert(1)"];

@@ -5,7 +5,9 @@ use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::files::{form, send};
 use crate::harness::{Answer, TestApp, on_both_engines};
+use crate::storage::strays;
 use crate::users::add_user;
 
 /// Somebody with a workspace on a plan of its own.
@@ -186,6 +188,43 @@ on_both_engines! {
         assert_eq!(ana.used(&app, "filebytes").await, json!({"used": 100, "limit": 100}));
     }
 
+    async fn one_file_is_no_larger_than_the_plan_says_however_it_comes(app) {
+        let ana = Customer::new(&app, json!({"filesize": 1000, "filebytes": 5000})).await;
+        let kind = "multipart/form-data; boundary=boundary7";
+        let refusal = |most: i64| format!("the plan 'small' allows {most} bytes a file: send a smaller file or change the plan");
+        let call = async |method: Method, path: &str, kind: &str, body: Vec<u8>| send(&app, &ana.key, (method, path), kind, body).await;
+        let file = |size: usize| form(&[("file", Some("a.bin"), &vec![7; size])]);
+        let raw = "/api/files/upload/a.bin";
+        // More than a form may hold beside its file is refused before it is read, less when the file has too much.
+        for size in [1001, 200_000] {
+            call(Method::POST, raw, "", vec![1; size]).await.refused(&refusal(1000));
+            call(Method::POST, "/api/file/upload", kind, file(size)).await.refused(&refusal(1000));
+        }
+        let first = call(Method::POST, raw, "", vec![1; 1000]).await.ok()["id"].clone();
+        call(Method::POST, "/api/file/upload", kind, file(1000)).await.ok();
+        let path = format!("/api/file/{first}");
+        for size in [1001, 200_000] {
+            call(Method::PATCH, &path, kind, file(size)).await.refused(&refusal(1000));
+        }
+        call(Method::PATCH, &path, kind, file(999)).await.ok();
+        assert_eq!(ana.used(&app, "filesize").await, 1000);
+        assert_eq!(ana.used(&app, "filebytes").await, json!({"used": 1999, "limit": 5000}));
+        // A smaller plan takes nothing away: what is there can be named anew, and swapped for what the plan allows.
+        app.put(&format!("/api/plan/{}/update", ana.plan), json!({"filesize": "500"})).await.ok();
+        call(Method::PATCH, &path, kind, form(&[("name", None, b"other")])).await.ok();
+        call(Method::PATCH, &path, kind, file(501)).await.refused(&refusal(500));
+        call(Method::PATCH, &path, kind, file(500)).await.ok();
+        // The smaller of two limits is named; without any the server's own is left.
+        app.put(&format!("/api/plan/{}/update", ana.plan), json!({"filesize": 4000, "filebytes": 1600})).await.ok();
+        call(Method::POST, raw, "", vec![3; 3000]).await.refused("allows 1600 bytes of files");
+        app.put(&format!("/api/plan/{}/update", ana.plan), json!({"filesize": null, "filebytes": null})).await.ok();
+        call(Method::POST, raw, "", vec![3; 200_000]).await.ok();
+        assert_eq!(ana.used(&app, "filesize").await, Value::Null);
+        assert_eq!(strays(&app).await, 0);
+        let bad = app.put(&format!("/api/plan/{}/update", ana.plan), json!({"filesize": -1})).await;
+        bad.refused("filesize must be a whole number");
+    }
+
     async fn what_a_plan_does_not_include_is_refused_by_name_and_what_is_there_stays(app) {
         let ana = Customer::new(&app, json!({})).await;
         let only = async |features: &str| {
@@ -207,6 +246,7 @@ on_both_engines! {
             ("qr", "qr", json!({"type": "text", "data": "x", "size": 100})),
             ("campaigns", "campaign", json!({"name": "x"})),
             ("channels", "channel", json!({"name": "x"})),
+            ("bio", "bio", json!({"title": "x"})),
         ];
         for (feature, what, body) in all {
             let path = format!("/api/{what}/add");

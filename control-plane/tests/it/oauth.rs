@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use crate::harness::{Answer, TestApp, on_both_engines};
 use crate::users::add_user;
 
+mod document;
 mod sign_in;
 mod tokens;
 

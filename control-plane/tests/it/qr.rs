@@ -17,6 +17,7 @@ use crate::feed_writes::check_books;
 use crate::harness::{SHORT, TestApp, on_both_engines, unique};
 
 mod changes;
+pub(crate) mod read;
 mod scans;
 
 /// A new code.
@@ -52,7 +53,7 @@ impl Code {
             .expect("on the default domain")
     }
 
-    /// The image as everyone gets it who has its address, from what proxies hold.
+    /// The image as everyone gets it who has its address, from what proxies hold. It can be read, whatever it is of.
     async fn image(&self, app: &TestApp) -> Bytes {
         let (_, plan) = held(app, self.image_slug()).await.expect("an entry");
         assert!(plan.uncounted);
@@ -80,6 +81,7 @@ impl Code {
             (200, body.content_type.as_str())
         );
         assert_eq!(answer.body, bytes);
+        read::read(&bytes);
         bytes
     }
 }
@@ -159,6 +161,23 @@ pub(crate) fn plain_png(side: u32, rgb: [u8; 3]) -> Vec<u8> {
         .expect("a head")
         .write_image_data(&samples)
         .expect("pixels");
+    out
+}
+
+/// A black square, every row of it there: short, since all is the same, and right to the last checksum.
+fn png_bomb(side: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut encoder = png::Encoder::new(&mut out, side, side);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::One);
+    let mut writer = encoder.write_header().expect("a head");
+    let mut rows = writer.stream_writer().expect("a stream");
+    let row = vec![0; side.div_ceil(8) as usize];
+    for _ in 0..side {
+        std::io::Write::write_all(&mut rows, &row).expect("a row");
+    }
+    rows.finish().expect("whole");
+    writer.finish().expect("ends");
     out
 }
 
@@ -269,6 +288,7 @@ on_both_engines! {
         assert_eq!((side, pixels[0]), (600, [250, 240, 10]));
         assert!(pixels.contains(&[7, 17, 31]));
         assert!(pixels.iter().all(|p| [[250, 240, 10], [7, 17, 31]].contains(p)));
+        assert_eq!(decode(&made.image(&app).await), made.link);
         for (field, value, error) in [
             ("foreground", "rgb(256,0,0)", "foreground must be a colour"),
             ("background", "red", "background must be a colour"),
@@ -298,6 +318,11 @@ on_both_engines! {
         app.post("/api/qr/add", json!({"type": "text", "data": "x", "logo": format!("http://{text}/")})).await.refused("logo is neither a PNG nor a JPEG image");
         let mut bomb = plain_png(1, [0; 3]);
         bomb[16..24].copy_from_slice(&[0, 0, 0xff, 0xff, 0, 0, 0xff, 0xff]);
+        let bomb = site(bomb).await;
+        app.post("/api/qr/add", json!({"type": "text", "data": "x", "logo": format!("http://{bomb}/")})).await.refused("logo is ");
+        // One that is a whole PNG, checksums and all: a few kilobytes that are twenty-five million pixels.
+        let bomb = png_bomb(5_000);
+        assert!(bomb.len() < 1 << 20, "{}", bomb.len());
         let bomb = site(bomb).await;
         app.post("/api/qr/add", json!({"type": "text", "data": "x", "logo": format!("http://{bomb}/")})).await.refused("logo is ");
         let endless = site(vec![0x89; 3 << 20]).await;
@@ -340,8 +365,9 @@ on_both_engines! {
     async fn o_89_size_is_in_pixels_and_has_limits(app) {
         for size in [json!(100), json!("333"), json!(2000)] {
             let made = code(&app, json!({"type": "dynamic", "url": "https://e.test/", "size": size})).await;
-            let (side, _) = pixels(&made.image(&app).await);
-            assert_eq!(side.to_string(), size.to_string().trim_matches('"'));
+            let read = read::read(&made.image(&app).await);
+            assert_eq!(read.side.to_string(), size.to_string().trim_matches('"'));
+            assert_eq!(read.text, made.link);
         }
         for (field, value, error) in [
             ("size", json!(99), "size must be a whole number from 100 to 2000"),

@@ -55,11 +55,11 @@ pub(crate) fn preview([title, description, image]: [&[u8]; 3]) -> Vec<u8> {
     meta("name", "twitter:title", title, &mut out);
     meta("name", "twitter:description", description, &mut out);
     meta("name", "twitter:image", image, &mut out);
-    out.extend_from_slice(b"<h1>");
+    out.extend_from_slice(b"<main><h1>");
     escape_html(title, &mut out);
     out.extend_from_slice(b"</h1><p>");
     escape_html(description, &mut out);
-    out.extend_from_slice(b"</p></html>\n");
+    out.extend_from_slice(b"</p></main></html>\n");
     out
 }
 
@@ -77,13 +77,13 @@ pub(crate) fn app(url: &[u8], web: &[u8]) -> Vec<u8> {
     out.extend_from_slice(STYLE.as_bytes());
     out.extend_from_slice(b"<noscript><meta http-equiv=\"refresh\" content=\"0;url=");
     escape_html(web, &mut out);
-    out.extend_from_slice(b"\"></noscript><h1>Opening the app</h1><p><a id=\"app\" href=\"");
+    out.extend_from_slice(b"\"></noscript><main><h1>Opening the app</h1><p><a id=\"app\" href=\"");
     escape_html(url, &mut out);
     out.extend_from_slice(b"\">Open the app</a> or <a id=\"web\" href=\"");
     escape_html(web, &mut out);
     out.extend_from_slice(b"\">go on to ");
     escape_html(host_of(web), &mut out);
-    out.extend_from_slice(b"</a></p><script>");
+    out.extend_from_slice(b"</a></p></main><script>");
     out.extend_from_slice(APP_SCRIPT.as_bytes());
     out.extend_from_slice(b"</script></html>\n");
     out
@@ -93,14 +93,14 @@ pub(crate) fn app(url: &[u8], web: &[u8]) -> Vec<u8> {
 pub(crate) fn password(wrong: Option<&str>) -> Vec<u8> {
     let mut out = head("Password needed");
     out.extend_from_slice(STYLE.as_bytes());
-    out.extend_from_slice(b"<h1>This link needs a password</h1>");
+    out.extend_from_slice(b"<main><h1>This link needs a password</h1>");
     if let Some(why) = wrong {
         out.extend_from_slice(b"<p class=\"no\" role=\"alert\">");
         escape_html(why.as_bytes(), &mut out);
         out.extend_from_slice(b"</p>");
     }
     out.extend_from_slice(
-        format!("<form method=\"post\"><label>Password <input type=\"password\" name=\"{PASSWORD_FIELD}\" autocomplete=\"off\" required autofocus></label> <button>Open</button></form></html>\n").as_bytes(),
+        format!("<form method=\"post\"><label>Password <input type=\"password\" name=\"{PASSWORD_FIELD}\" autocomplete=\"off\" required autofocus></label> <button>Open</button></form></main></html>\n").as_bytes(),
     );
     out
 }

@@ -122,6 +122,25 @@ fn campaigns_and_domains_answer_visitors() {
         (clicks == 10).then_some(())
     });
 
+    // A link of weight three is met three times as often as one of weight one, and one of weight ten ten times.
+    for (weight, between) in [(3, 66..=84), (10, 84..=96)] {
+        let assign = format!("/campaign/{id}/assign/{one}");
+        done(&up, "POST", &assign, json!({ "weight": weight }));
+        let shares = || {
+            let seen = (0..100).map(|_| up.visit("/r/sale").header("location").to_owned());
+            let seen: Vec<String> = seen.collect();
+            let ones = seen.iter().filter(|s| *s == "https://one.test/").count();
+            let twos = seen.iter().filter(|s| *s == "https://two.test/").count();
+            assert_eq!(ones + twos, 100, "{seen:?}");
+            ones
+        };
+        // A share of a hundred visits that are taken in turn and not drawn: it is met within little.
+        eventually(SETTLE, "the weight is live", || {
+            between.contains(&shares()).then_some(())
+        });
+        assert!(between.contains(&shares()));
+    }
+
     // A private list and a renamed rotator; a deleted campaign leaves its links (o_112, o_113).
     let body = json!({"name": "Sale", "slug": "new", "public": false});
     done(&up, "PUT", &format!("/campaign/{id}/update"), body);

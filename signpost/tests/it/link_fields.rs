@@ -53,6 +53,21 @@ fn fields_of_links_are_met_by_visitors() {
         "https://e.test/secret"
     );
 
+    // Nowhere but in a form: in a URL it would stand in histories and logs.
+    for path in [
+        "/locked?password=open+sesame",
+        "/locked?password=open%20sesame&x=1",
+        "/locked/?password=open+sesame",
+    ] {
+        let shut = up.visit(path);
+        assert!(
+            shut.status == 200 && shut.header("location").is_empty(),
+            "{shut:?}"
+        );
+        assert!(shut.header("set-cookie").is_empty() && shut.body.contains("name=\"password\""));
+        assert!(!shut.body.contains("sesame") && !shut.body.contains("e.test/secret"));
+    }
+
     // o_52: each pixel's id in each answer, which leads on.
     let pixels: Vec<i64> = ["111222333", "444555666"]
         .iter()
@@ -172,6 +187,25 @@ fn fields_of_links_are_met_by_visitors() {
     assert_eq!(
         file.json()["applinks"]["details"][0]["appIDs"][0],
         "ABCDE12345.com.example.app"
+    );
+    assert_eq!(on("/.well-known/assetlinks.json").status, 404);
+    let print = ["AB"; 32].join(":");
+    let body = json!({ "android": [{ "package": "com.example.app", "fingerprints": [print] }] });
+    let set = up.api("PUT", &format!("/domain/{domain}/apps"), Some(&body));
+    assert_eq!(set.json()["error"], 0, "{set:?}");
+    let file = eventually(SETTLE, "the domain's other app goes live", || {
+        let file = on("/.well-known/assetlinks.json");
+        (file.status == 200).then_some(file)
+    });
+    assert_eq!(file.header("content-type"), "application/json", "{file:?}");
+    let target = &file.json()[0]["target"];
+    assert_eq!(
+        (
+            &target["package_name"],
+            &target["sha256_cert_fingerprints"][0]
+        ),
+        (&json!("com.example.app"), &json!(print)),
+        "{file:?}"
     );
     assert_eq!(up.visit("/.well-known/assetlinks.json").status, 404);
 }

@@ -4,6 +4,21 @@ use serde_json::json;
 
 use crate::harness::{CHROME, SETTLE, Up, eventually};
 
+/// What is in the code of an SVG, read by who knows nothing of how it was made.
+fn decode(svg: &str) -> String {
+    let tree = resvg::usvg::Tree::from_str(svg, &resvg::usvg::Options::default()).expect("an SVG");
+    let size = tree.size().to_int_size();
+    let mut map = resvg::tiny_skia::Pixmap::new(size.width(), size.height()).expect("small");
+    let as_it_is = resvg::tiny_skia::Transform::identity();
+    resvg::render(&tree, as_it_is, &mut map.as_mut());
+    let (width, height) = (size.width() as usize, size.height() as usize);
+    // Black on white: one channel says it.
+    let grey = |x: usize, y: usize| map.pixels()[y * width + x].green();
+    let mut image = rqrr::PreparedImage::prepare_from_greyscale(width, height, grey);
+    let grids = image.detect_grids();
+    grids.first().expect("a code").decode().expect("readable").1
+}
+
 #[test]
 fn a_scanned_code_leads_on_and_counts() {
     let up = Up::start();
@@ -55,6 +70,7 @@ fn a_scanned_code_leads_on_and_counts() {
     assert_eq!(shown.header("content-type"), "image/svg+xml");
     assert_eq!(shown.header("x-content-type-options"), "nosniff");
     assert!(shown.body.starts_with("<svg xmlns="));
+    assert_eq!(decode(&shown.body), made["link"]);
     let bare = image.split('?').next().expect("a path");
     assert_eq!(up.visit(bare).status, 404);
     assert_eq!(
@@ -135,6 +151,7 @@ fn a_scanned_code_leads_on_and_counts() {
         (answer.status == 200).then_some(answer)
     });
     assert!(shown.body.starts_with("<svg xmlns="));
+    assert_eq!(decode(&shown.body), "x");
 
     // o_99: gone.
     up.api("DELETE", &format!("/qr/{id}/delete"), None);

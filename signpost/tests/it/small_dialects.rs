@@ -123,7 +123,7 @@ fn a_minilnk_link_is_met_by_visitors_and_counted() {
     let scans = "SELECT count() FROM signpost.clicks WHERE is_scan AND outcome = 'redirect' AND slug = 'hnnews'";
     assert_eq!(up.sql(scans).trim(), "1");
 
-    // m_60 to m_68: m_61, m_62, m_63, m_64, m_65, m_66, m_67.
+    // m_60, m_61, m_62, m_63, m_64, m_65, m_66, m_67, m_68.
     let seen = json_of(&up, "GET", &format!("{link}/analytics"), None);
     let subject = &seen["link"];
     assert_eq!(subject.as_object().unwrap().len(), 7);

@@ -180,6 +180,7 @@ pub(super) async fn add(
                 destination: link.content.destination.clone(),
                 title: Some(title),
                 refuses_frame: link.content.extras.refuses_frame,
+                leads_back: link.content.extras.leads_back,
             }),
             ..Edit::default()
         };

@@ -11,11 +11,13 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{StatusCode, Uri};
 use maud::html;
+use utoipa::ToSchema;
 
 use super::browser::Browser;
 use super::fields::Fields;
 use super::page::alert;
 use super::sign_in;
+use crate::api::openmylink::reply::ErrorReply;
 use crate::api::reply::Failure;
 use crate::app::App;
 use crate::domain::key::{NewKey, Scope, Scopes};
@@ -26,6 +28,21 @@ use crate::domain::oauth::{
 use crate::store::members;
 use crate::store::oauth::{self, Client, NewCode, Permission};
 use crate::store::sign_ins::SignedIn;
+
+/// The form of the consent page.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes a form that is read by name")]
+pub(super) struct ConsentForm {
+    /// Proof that the page was given to this browser.
+    form: String,
+    /// The query of the request to authorize.
+    request: String,
+    /// Number of the workspace that the app is to work in.
+    workspace: Option<String>,
+    /// `allow`; everything else denies.
+    #[schema(example = "allow")]
+    decision: Option<String>,
+}
 
 /// A request whose client and redirect URI are right.
 struct Asked {
@@ -43,7 +60,20 @@ struct Wanted {
     challenge: Option<Challenge>,
 }
 
-/// `GET /oauth/authorize`
+/// The page that asks a user to sign in, or to allow an app.
+#[utoipa::path(get, path = "/oauth/authorize", tag = "Pages", params(
+    ("response_type" = Option<String>, Query, description = "code"),
+    ("client_id" = Option<String>, Query),
+    ("redirect_uri" = Option<String>, Query, description = "one of the client's; may be left out when it has one only"),
+    ("scope" = Option<String>, Query, description = "with spaces; all of the client's when absent"),
+    ("state" = Option<String>, Query),
+    ("code_challenge" = Option<String>, Query),
+    ("code_challenge_method" = Option<String>, Query, description = "S256"),
+    ("response_mode" = Option<String>, Query, description = "query"),
+), responses(
+    (status = 200, description = "The page", content((String = "text/html"))),
+    (status = 303, description = "Back to the app, with an error"),
+    (status = 400, description = "The request is wrong, for people to read", content((String = "text/html")))))]
 pub(super) async fn ask(
     State(app): State<Arc<App>>,
     uri: Uri,
@@ -63,7 +93,14 @@ pub(super) async fn ask(
     }
 }
 
-/// `POST /oauth/authorize`: the consent page's form. The request comes with it and is checked anew.
+/// The consent page's form. The request comes with it and is checked anew.
+#[utoipa::path(post, path = "/oauth/authorize", tag = "Pages",
+    request_body(content = ConsentForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "The page once more, or the one that asks to sign in", content((String = "text/html"))),
+        (status = 303, description = "Back to the app, with a code or an error"),
+        (status = 400, description = "The request is wrong", content((String = "text/html"), (ErrorReply = "application/json"))),
+        (status = 403, description = "The form was not made here", content((String = "text/html")))))]
 pub(super) async fn decide(
     State(app): State<Arc<App>>,
     browser: Browser,

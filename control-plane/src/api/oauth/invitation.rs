@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use maud::html;
+use utoipa::ToSchema;
 
 use super::browser::Browser;
 use super::fields::Fields;
 use super::page::{alert, in_path};
 use super::sign_in::status;
+use crate::api::openmylink::reply::ErrorReply;
 use crate::api::openmylink::users::Person;
 use crate::api::reply::Failure;
 use crate::app::App;
@@ -21,22 +24,49 @@ use crate::sign_in;
 use crate::store::members::{self, Invitation};
 use crate::store::users::{self, Place};
 
-/// `GET /invitation/:token`
+/// The form of an invitation.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes a form that is read by name")]
+pub(super) struct InvitationForm {
+    /// Proof that the page was given to this browser.
+    form: String,
+    /// Of a new account.
+    username: Option<String>,
+    /// Of the account, or of the new one.
+    password: String,
+}
+
+/// Who is invited to what, and a form to join.
+#[utoipa::path(get, path = "/invitation/{token}", tag = "Pages", params(("token" = String, Path)), responses(
+    (status = 200, description = "The page", content((String = "text/html"))),
+    (status = 410, description = "There is no such invitation any more", content((String = "text/html")))))]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
-    Path(token): Path<String>,
+    token: Result<Path<String>, PathRejection>,
     browser: Browser,
 ) -> Result<Response, Failure> {
+    let Ok(Path(token)) = token else {
+        return Ok(over(browser));
+    };
     match find(&app, &token).await? {
         None => Ok(over(browser)),
         Some(invitation) => form(&app, browser, StatusCode::OK, &token, &invitation, "").await,
     }
 }
 
-/// `POST /invitation/:token`
+/// Joins, with the account there is or a new one; shows the key of the workspace once.
+#[utoipa::path(post, path = "/invitation/{token}", tag = "Pages", params(("token" = String, Path)),
+    request_body(content = InvitationForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "Joined", content((String = "text/html"))),
+        (status = 401, description = "The page once more: wrong password", content((String = "text/html"))),
+        (status = 403, description = "The form was not made here", content((String = "text/html"))),
+        (status = 410, description = "There is no such invitation any more", content((String = "text/html"))),
+        (status = 422, description = "The page once more: no such account can be", content((String = "text/html"))),
+        (status = 429, description = "Too many wrong passwords, or calls", content((String = "text/html"), (ErrorReply = "application/json")))))]
 pub(super) async fn accept(
     State(app): State<Arc<App>>,
-    Path(token): Path<String>,
+    token: Result<Path<String>, PathRejection>,
     mut browser: Browser,
     request: Request,
 ) -> Result<Response, Failure> {
@@ -44,6 +74,9 @@ pub(super) async fn accept(
     if !browser.proves(&fields) {
         return Ok(browser.forged());
     }
+    let Ok(Path(token)) = token else {
+        return Ok(over(browser));
+    };
     let Some(invitation) = find(&app, &token).await? else {
         return Ok(over(browser));
     };

@@ -2,21 +2,46 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use maud::html;
+use utoipa::ToSchema;
 
 use super::browser::Browser;
 use super::fields::Fields;
 use super::page::{alert, in_path};
+use crate::api::openmylink::reply::ErrorReply;
 use crate::api::reply::Failure;
 use crate::app::App;
 use crate::domain::key;
 use crate::sign_in::{self, SignInError};
 use crate::store::sign_ins;
 
-/// `GET /login`
+/// The form of the sign-in page.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes a form that is read by name")]
+pub(super) struct SignInForm {
+    /// Proof that the page was given to this browser.
+    form: String,
+    /// Email or user name.
+    login: String,
+    password: String,
+    /// The query of a request to authorize that goes on afterwards.
+    request: Option<String>,
+}
+
+/// The form of pages with nothing but a button.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes a form that is read by name")]
+pub(super) struct ButtonForm {
+    /// Proof that the page was given to this browser.
+    form: String,
+}
+
+/// Who is signed in, or the page to sign in on.
+#[utoipa::path(get, path = "/login", tag = "Pages", responses((status = 200, description = "The page", content((String = "text/html")))))]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     mut browser: Browser,
@@ -32,7 +57,14 @@ pub(super) async fn show(
     Ok(browser.page(StatusCode::OK, "Signed in", &content, None))
 }
 
-/// `POST /login`
+/// Signs in.
+#[utoipa::path(post, path = "/login", tag = "Pages",
+    request_body(content = SignInForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 303, description = "Signed in"),
+        (status = 401, description = "The page once more: wrong name or password", content((String = "text/html"))),
+        (status = 403, description = "The form was not made here", content((String = "text/html"))),
+        (status = 429, description = "Too many wrong passwords, or calls", content((String = "text/html"), (ErrorReply = "application/json")))))]
 pub(super) async fn sign_in(
     State(app): State<Arc<App>>,
     mut browser: Browser,
@@ -97,11 +129,17 @@ pub(super) fn status(error: &SignInError) -> StatusCode {
     }
 }
 
-/// `GET /login/:token`: a page with a button. The URL itself does nothing, for programs look at URLs in messages too.
+/// A page with a button. The URL itself does nothing, for programs look at URLs in messages too.
+#[utoipa::path(get, path = "/login/{token}", tag = "Pages", params(("token" = String, Path)), responses(
+    (status = 200, description = "The page", content((String = "text/html"))),
+    (status = 410, description = "No token of ours", content((String = "text/html")))))]
 pub(super) async fn show_link(
-    Path(token): Path<String>,
+    token: Result<Path<String>, PathRejection>,
     mut browser: Browser,
 ) -> Result<Response, Failure> {
+    let Ok(Path(token)) = token else {
+        return Ok(used(browser));
+    };
     let proof = browser.proof_field()?;
     let content = html! {
         p { "This URL signs you in once." }
@@ -110,10 +148,16 @@ pub(super) async fn show_link(
     Ok(browser.page(StatusCode::OK, "Sign in", &content, None))
 }
 
-/// `POST /login/:token`
+/// Signs in by a URL that works once.
+#[utoipa::path(post, path = "/login/{token}", tag = "Pages", params(("token" = String, Path)),
+    request_body(content = ButtonForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 303, description = "Signed in"),
+        (status = 403, description = "The form was not made here", content((String = "text/html"))),
+        (status = 410, description = "The URL was used already or its hour is over", content((String = "text/html")))))]
 pub(super) async fn take_link(
     State(app): State<Arc<App>>,
-    Path(token): Path<String>,
+    token: Result<Path<String>, PathRejection>,
     mut browser: Browser,
     request: Request,
 ) -> Result<Response, Failure> {
@@ -121,17 +165,29 @@ pub(super) async fn take_link(
     if !browser.proves(&fields) {
         return Ok(browser.forged());
     }
+    let Ok(Path(token)) = token else {
+        return Ok(used(browser));
+    };
     let now_ms = app.clock.now_ms();
     let user = sign_ins::take_link(&app.store, &key::hash(&token), now_ms).await?;
     let Some(user) = user else {
-        let text = "This URL was used already or its hour is over.";
-        return Ok(browser.page(StatusCode::GONE, "Not signed in", &alert(text), None));
+        return Ok(used(browser));
     };
     browser.sign_in(&app, user).await?;
     Ok(browser.to("/login"))
 }
 
-/// `POST /logout`
+fn used(browser: Browser) -> Response {
+    let text = "This URL was used already or its hour is over.";
+    browser.page(StatusCode::GONE, "Not signed in", &alert(text), None)
+}
+
+/// Signs out.
+#[utoipa::path(post, path = "/logout", tag = "Pages",
+    request_body(content = ButtonForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 303, description = "Signed out"),
+        (status = 403, description = "The form was not made here", content((String = "text/html")))))]
 pub(super) async fn sign_out(
     State(app): State<Arc<App>>,
     mut browser: Browser,

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, PRAGMA, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
-use serde_json::json;
+use utoipa::ToSchema;
 
 use super::fields::Fields;
 use crate::app::App;
@@ -21,10 +21,43 @@ use crate::domain::oauth::{
 use crate::error::ApiError;
 use crate::store::oauth::{self, Client, Exchange, NewToken, Permission, Revocation, Tokens};
 
+/// What `POST /api/oauth/token` is asked with. A confidential client proves itself by `client_secret` or by HTTP Basic.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes a form that is read by name")]
+pub(super) struct TokenForm {
+    /// `authorization_code`, `refresh_token` or `client_credentials`.
+    #[schema(example = "client_credentials")]
+    grant_type: String,
+    client_id: Option<String>,
+    client_secret: Option<String>,
+    /// With `authorization_code`.
+    code: Option<String>,
+    /// As it was in the request to authorize.
+    redirect_uri: Option<String>,
+    /// RFC 7636; public clients must send it.
+    code_verifier: Option<String>,
+    /// With `refresh_token`.
+    refresh_token: Option<String>,
+    /// With spaces; narrower than what was allowed, never wider.
+    #[schema(example = "read write")]
+    scope: Option<String>,
+}
+
+/// What `POST /api/oauth/revoke` is asked with.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes a form that is read by name")]
+pub(super) struct RevokeForm {
+    /// An access or a refresh token.
+    token: String,
+    client_id: Option<String>,
+    client_secret: Option<String>,
+}
+
 /// Tokens.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TokenReply {
     access_token: String,
+    #[schema(example = "Bearer")]
     token_type: &'static str,
     /// Seconds.
     expires_in: i64,
@@ -32,6 +65,15 @@ pub(super) struct TokenReply {
     refresh_token: Option<String>,
     /// With spaces.
     scope: String,
+}
+
+/// An error of RFC 6749 §5.2.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TokenError {
+    #[schema(example = "invalid_grant")]
+    error: &'static str,
+    /// For people.
+    error_description: String,
 }
 
 /// An error in the form of RFC 6749 §5.2.
@@ -53,7 +95,10 @@ impl IntoResponse for Refused {
             }
             _ => StatusCode::BAD_REQUEST,
         };
-        let body = json!({"error": self.0.code(), "error_description": self.0.to_string()});
+        let body = TokenError {
+            error: self.0.code(),
+            error_description: self.0.to_string(),
+        };
         let mut response = (status, Json(body)).into_response();
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Basic realm=\"signpost\"");
@@ -63,7 +108,10 @@ impl IntoResponse for Refused {
     }
 }
 
-/// `POST /api/oauth/token`
+/// Tokens for a code, a refresh token, or a client's own credentials.
+#[utoipa::path(post, path = "/api/oauth/token", tag = "Apps",
+    request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, body = TokenReply), (status = 400, body = TokenError), (status = 401, body = TokenError)))]
 pub(super) async fn token(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
@@ -87,7 +135,10 @@ pub(super) async fn token(
     Ok(response)
 }
 
-/// `POST /api/oauth/revoke`. A token that is none is revoked already (RFC 7009 §2.2).
+/// Ends a token. One that is none is revoked already (RFC 7009 §2.2).
+#[utoipa::path(post, path = "/api/oauth/revoke", tag = "Apps",
+    request_body(content = RevokeForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200), (status = 400, body = TokenError), (status = 401, body = TokenError)))]
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
     headers: HeaderMap,

@@ -14,6 +14,7 @@ use crate::domain::field::FieldError;
 use crate::domain::link::Edit;
 use crate::domain::password;
 use crate::links::{Secret, Wish};
+use crate::looks::Look;
 
 mod extras;
 mod groups;
@@ -234,6 +235,7 @@ pub(super) fn wish(map: &Map<String, Value>) -> Result<Wish, FieldError> {
     Ok(Wish {
         password,
         groups,
+        look: Look::Way,
         imported_clicks: 0,
         created_at: None,
         letters: Letters::Both,

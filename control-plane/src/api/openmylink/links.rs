@@ -18,6 +18,8 @@ use crate::app::App;
 use crate::domain::date;
 use crate::domain::key::Scope;
 use crate::error::ApiError;
+use crate::links::Wish;
+use crate::looks::Look;
 use crate::middleware::Caller;
 use crate::stats::Totals;
 use crate::store::links::{self, Filter, Link};
@@ -184,8 +186,11 @@ pub(super) async fn add(
     Object(body): Object,
 ) -> Reply<AddReply> {
     caller.need(Scope::Write)?;
-    let link = crate::links::add(&app, caller.workspace(), wish(&body)?).await?;
-    app.looks.want_title(&app, &link);
+    let wish = Wish {
+        look: Look::Title,
+        ..wish(&body)?
+    };
+    let link = crate::links::add(&app, caller.workspace(), wish).await?;
     let short_url = link.short_url();
     Ok(Json(AddReply {
         error: 0,

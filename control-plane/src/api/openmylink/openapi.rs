@@ -17,6 +17,7 @@ use super::{
 };
 
 mod answers;
+mod blocks;
 
 /// All endpoints. A test calls each, so the list cannot fall behind the router.
 #[derive(OpenApi)]
@@ -156,6 +157,7 @@ impl Modify for Key {
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     let mut document = serde_json::json!(Document::openapi());
+    blocks::complete(&mut document);
     answers::complete(&mut document);
     document
 });

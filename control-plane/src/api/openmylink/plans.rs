@@ -68,6 +68,8 @@ pub(super) struct PlanLimits {
     qrcodes: Option<i64>,
     /// Bytes of stored files.
     filebytes: Option<i64>,
+    /// Bytes of one file.
+    filesize: Option<i64>,
     /// API calls a minute of a key without a rate of its own; 0: no limit.
     rate: i64,
     /// What is included.
@@ -98,8 +100,12 @@ pub(super) struct PlanRequest {
     members: Option<String>,
     #[serde(deserialize_with = "text")]
     qrcodes: Option<String>,
+    /// Bytes of all files together.
     #[serde(deserialize_with = "text")]
     filebytes: Option<String>,
+    /// Bytes of one file.
+    #[serde(deserialize_with = "text")]
+    filesize: Option<String>,
     /// Some of `password`, `rules`, `variants`, `clicklimit`, `deeplink`, `pixels`, `splash`, `overlay`, `qr`, `campaigns`,
     /// `channels`, `bio`, `files`, `alias`, `expiry`, `qrcolors` with commas; `*` for all.
     #[serde(deserialize_with = "text")]
@@ -155,6 +161,8 @@ pub(super) struct UsageData {
     qrcodes: Used,
     /// Bytes of stored files.
     filebytes: Used,
+    /// Bytes that one file may have; `null`: as many as the installation allows.
+    filesize: Option<i64>,
     features: Vec<&'static str>,
 }
 
@@ -196,6 +204,7 @@ pub(super) async fn add(
             members: None,
             qr_codes: None,
             file_bytes: None,
+            file_size: None,
             features: Features::All,
         },
     };
@@ -300,6 +309,7 @@ pub(super) async fn usage(State(app): State<Arc<App>>, caller: Caller) -> Reply<
             members: used(plan.limits.members),
             qrcodes: used(plan.limits.qr_codes),
             filebytes: used(plan.limits.file_bytes),
+            filesize: plan.limits.file_size,
             clicks: Used {
                 used: usage::clicks(&app, workspace).await.ok(),
                 limit: plan.limits.clicks,
@@ -334,6 +344,7 @@ fn changed(mut plan: Plan, body: &Map<String, Value>) -> Result<Plan, ApiError> 
         ("members", &request.members, &mut limits.members),
         ("qrcodes", &request.qrcodes, &mut limits.qr_codes),
         ("filebytes", &request.filebytes, &mut limits.file_bytes),
+        ("filesize", &request.filesize, &mut limits.file_size),
     ] {
         if let Some(value) = number(name, body, value.as_deref())? {
             *slot = value;
@@ -427,6 +438,7 @@ fn item(plan: Plan) -> PlanItem {
             members: limits.members,
             qrcodes: limits.qr_codes,
             filebytes: limits.file_bytes,
+            filesize: limits.file_size,
             rate: limits.rate_per_minute,
             features: limits.features.names(),
         },

@@ -36,6 +36,9 @@ pub struct Extras {
     /// The destination does not let itself be framed: the surface is shown without its frame.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub refuses_frame: bool,
+    /// The destination redirects to a short domain of ours: visitors are led nowhere.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub leads_back: bool,
     /// Ids of its pixels. Those that are gone are left out wherever they would show.
     pub pixels: Vec<i64>,
     /// What visitors read once it has expired; empty: our words.

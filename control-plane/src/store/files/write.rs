@@ -133,6 +133,7 @@ pub async fn insert(
 ) -> Result<Written, FileWriteError> {
     let mut write = feed::Write::begin(store).await?;
     let change = (0, new.object.size);
+    plans::check_file(write.connection(), workspace, new.object.size, now_ms).await?;
     check_plan(&mut write, workspace, new.content, change, now_ms).await?;
     let link_id = entries::reserve_ids(&mut write, 1).await?;
     let storage_key = objects::hold(write.connection(), new.object, new.lost).await?;
@@ -191,6 +192,16 @@ pub async fn update(
 ) -> Result<Written, FileWriteError> {
     let mut write = feed::Write::begin(store).await?;
     let change = (old.size, new.object.size);
+    // What is there already may be larger than a new plan allows, and stays.
+    if new.object.hash != old.hash {
+        plans::check_file(
+            write.connection(),
+            old.workspace_id,
+            new.object.size,
+            now_ms,
+        )
+        .await?;
+    }
     check_plan(&mut write, old.workspace_id, new.content, change, now_ms).await?;
     let found = sqlx::query(
         "UPDATE files SET version = version + 1, name = $1, name_search = $2, file_name = $3, content_type = $4, size = $5 \

@@ -22,15 +22,24 @@ use crate::middleware::Caller;
 use crate::stats::Totals;
 use crate::store::bio::{self, Bio, BlockRow, TargetRow, entries};
 
-/// A block to be. Beside `type` and `position` it holds the fields of its type: see `/bio/block-types`, and the schemas
-/// `bio.…` of this document.
+/// A block to be: `type`, perhaps `position`, and the fields of its type.
 #[derive(Debug, ToSchema)]
-#[schema(example = json!({"type": "link", "title": "Spring Sale — 30% off", "url": "https://example.com/spring-sale", "icon": "tag", "position": 2}))]
 #[expect(dead_code, reason = "describes a body that is read as an object")]
 pub(in crate::api::openmylink) struct BlockRequest {
-    /// One of `/bio/block-types`. Required to add; stays as it is.
+    /// One of `/bio/block-types`.
     r#type: String,
     /// Place on the page, from 1: later blocks move on. Last when absent or past the end.
+    position: Option<i64>,
+}
+
+/// What a block is to become: any of the fields of its type, see the schemas `bio.…` of this document.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"title": "Spring Sale — 40% off", "position": 1}))]
+#[expect(dead_code, reason = "describes a body that is read as an object")]
+pub(in crate::api::openmylink) struct BlockChange {
+    /// Stays as it is.
+    r#type: Option<String>,
+    /// Place on the page, from 1: later blocks move on.
     position: Option<i64>,
 }
 
@@ -224,7 +233,7 @@ pub(in crate::api::openmylink) async fn add(
 }
 
 /// Changes a block: what is not sent stays, an empty text clears. `position` moves it.
-#[utoipa::path(put, path = "/api/bio/{id}/blocks/{block_id}", tag = "Bio pages", params(("id" = i64, Path), ("block_id" = i64, Path)), request_body = BlockRequest, responses((status = 200, body = BlockReply)))]
+#[utoipa::path(put, path = "/api/bio/{id}/blocks/{block_id}", tag = "Bio pages", params(("id" = i64, Path), ("block_id" = i64, Path)), request_body = BlockChange, responses((status = 200, body = BlockReply)))]
 pub(in crate::api::openmylink) async fn update(
     State(app): State<Arc<App>>,
     caller: Caller,

@@ -47,6 +47,8 @@ pub(super) struct Details {
     disabled: bool,
     /// Host on the server's block list for which its visitors are led nowhere; `null`: none.
     blocked: Option<String>,
+    /// Its destination redirects to a short domain of ours: its visitors are led nowhere until it leads elsewhere.
+    leads_back: bool,
     /// Whether there is one.
     password: bool,
     max_clicks: Option<u64>,
@@ -145,6 +147,7 @@ impl Details {
             redirect: content.status.code(),
             disabled: content.is_disabled,
             blocked,
+            leads_back: extras.leads_back,
             password: extras.password.is_some(),
             max_clicks: extras.max_clicks,
             max_clicks_url: extras.max_clicks_url,

@@ -1,0 +1,3 @@
+-- Most bytes of one file; NULL is without limit.
+ALTER TABLE plans ADD COLUMN max_file_size INTEGER
+;
