@@ -81,7 +81,7 @@ pub(super) struct NewLink {
     /// http(s) URL, not one of our short domains.
     url: String,
     /// 1 to 100 letters, digits, `-` and `_`; drawn when absent.
-    #[schema(pattern = "^[0-9A-Za-z_-]{1,100}$")]
+    #[schema(pattern = r"^(\s*|[0-9A-Za-z_-]{1,100})$")]
     short_code: Option<String>,
     #[schema(max_length = 255)]
     title: Option<String>,
@@ -99,7 +99,7 @@ pub(super) struct NewLink {
 )]
 pub(super) struct LinkChange {
     url: Option<String>,
-    #[schema(pattern = "^[0-9A-Za-z_-]{1,100}$")]
+    #[schema(pattern = r"^(\s*|[0-9A-Za-z_-]{1,100})$")]
     short_code: Option<String>,
     #[schema(max_length = 255)]
     title: Option<String>,

@@ -150,7 +150,7 @@ pub(super) async fn add(
 /// How it is to look, and the URL of its logo.
 fn look(fields: Fields<'_>) -> Result<(Look, Option<String>), ApiError> {
     let size = fields.number("size", (MIN_SIZE.into(), MAX_SIZE.into()))?;
-    let format = match fields.filled("format")? {
+    let format = match fields.text("format")? {
         None => Some(Format::Png),
         Some(name) => FORMATS.into_iter().find(|format| format.name() == name),
     };
