@@ -8,6 +8,7 @@ pub(crate) mod minilnk;
 pub(crate) mod oauth;
 pub(crate) mod openapi;
 pub(crate) mod openmylink;
+pub(crate) mod range;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod smartlinks;

@@ -1,22 +1,45 @@
 //! Fields of a JSON object, read one by one, for dialects whose rules for a field are few. `null` is as good as absent.
+//!
+//! What the OpenAPI document says of a body is a type of its own, which nothing is read into. So the two cannot part, a debug
+//! build, and with it every test, panics when a field is read that the type has not got; that each field of the type is read,
+//! a test asks over HTTP (`dialects::every_documented_field_of_a_body_is_read`).
 
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
 
 use crate::domain::field::FieldError;
 
 /// The fields of a call's body.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Fields<'a>(pub(crate) &'a Map<String, Value>);
+pub(crate) struct Fields<'a> {
+    map: &'a Map<String, Value>,
+    /// Whether the document knows a name.
+    documents: fn(&str) -> bool,
+}
+
+fn documents<T: ToSchema>(name: &str) -> bool {
+    matches!(T::schema(), RefOr::T(Schema::Object(object)) if object.properties.contains_key(name))
+}
 
 impl<'a> Fields<'a> {
+    /// The fields of a body that is documented as `T`.
+    pub(crate) fn of<T: ToSchema>(map: &'a Map<String, Value>) -> Self {
+        let documents = documents::<T>;
+        Self { map, documents }
+    }
+
     /// The value, if there is one.
     pub(crate) fn value(self, name: &str) -> Option<&'a Value> {
-        self.0.get(name).filter(|value| !value.is_null())
+        debug_assert!((self.documents)(name), "{name} is read and in no document");
+        self.map.get(name).filter(|value| !value.is_null())
     }
 
     /// Whether it was sent, be it as `null`.
     pub(crate) fn has(self, name: &str) -> bool {
-        self.0.contains_key(name)
+        debug_assert!((self.documents)(name), "{name} is read and in no document");
+        self.map.contains_key(name)
     }
 
     /// A text, as it is.
@@ -105,10 +128,31 @@ mod tests {
 
     use super::*;
 
+    #[derive(ToSchema)]
+    #[expect(dead_code, reason = "only described")]
+    struct Body {
+        t: String,
+        empty: String,
+        null: String,
+        none: String,
+        n: i64,
+        yes: bool,
+        no: bool,
+        bad: String,
+        big: i64,
+    }
+
+    #[test]
+    #[should_panic(expected = "other is read and in no document")]
+    fn a_field_that_no_document_has_is_not_read() {
+        let body = Map::new();
+        let _ = Fields::of::<Body>(&body).text("other");
+    }
+
     #[test]
     fn fields_are_read_and_named_when_they_are_wrong() {
         let body = json!({"t": " x ", "empty": "", "null": null, "n": "7", "yes": 1, "no": "false", "bad": [], "big": 1e9});
-        let fields = Fields(body.as_object().expect("an object"));
+        let fields = Fields::of::<Body>(body.as_object().expect("an object"));
         assert_eq!(fields.text("t"), Ok(Some(" x ")));
         assert_eq!(fields.filled("empty"), Ok(None));
         assert_eq!(fields.text("null"), Ok(None));

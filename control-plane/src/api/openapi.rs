@@ -1,11 +1,13 @@
-//! What the OpenAPI documents of all dialects have in common: what every operation may answer beside its own success,
-//! names of operations, and a page to read a document. The page needs no script and loads nothing.
+//! What the OpenAPI documents of all dialects have in common: what every operation may answer beside its own success, real
+//! answers as examples, names of operations, and a page to read a document. The page needs no script and loads nothing.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use axum::response::Html;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
 /// How a dialect refuses.
 #[derive(Debug)]
@@ -16,6 +18,9 @@ pub(crate) struct Refusals {
     pub(crate) media: &'static str,
     /// Name of an error's schema.
     pub(crate) schema: &'static str,
+    /// Answers that the suite has had from operations (`control-plane/tests/it/foreign/answers.rs`), as JSON: status and body
+    /// by method and path.
+    pub(crate) answers: &'static str,
 }
 
 impl Refusals {
@@ -27,6 +32,7 @@ impl Refusals {
     /// Completes a document: every operation gets its refusals, and a name that no other has, which generated clients make
     /// their methods of. So an endpoint that is added has them without a line of its own.
     pub(crate) fn complete(&self, document: &mut Value) {
+        let answers: Value = serde_json::from_str(self.answers).unwrap_or_default();
         let Some(paths) = document["paths"].as_object_mut() else {
             return;
         };
@@ -63,6 +69,17 @@ impl Refusals {
                     may("401", "No key, or one that is unknown, revoked or expired");
                     may("403", "The key may not do this");
                 }
+                let known = &answers[format!("{} {path}", method.to_uppercase())];
+                for (status, body) in known.as_object().into_iter().flatten() {
+                    let content = responses
+                        .get_mut(status)
+                        .map(|answer| &mut answer["content"]);
+                    if let Some(Value::Object(content)) = content
+                        && let Some(json) = content.get_mut("application/json")
+                    {
+                        json["example"] = body.clone();
+                    }
+                }
                 for (status, answer) in responses {
                     // The standard wants one, and generators refuse a document without.
                     let reason = status
@@ -91,6 +108,67 @@ impl Refusals {
             .collect::<Vec<_>>()
             .join("_")
     }
+}
+
+/// Says of each property of an answer that it is always there, be it `null`: so clients that are generated strictly check what
+/// they get. Left out are those of `sometimes` (`Schema.property`), and schemas that bodies of calls are made of, too.
+pub(crate) fn always_there(document: &mut Value, sometimes: &[&str]) {
+    let sent = reached(document, "requestBody");
+    let answered = reached(document, "responses");
+    for name in answered.difference(&sent) {
+        let schema = &mut document["components"]["schemas"][name];
+        let Some(properties) = schema["properties"].as_object() else {
+            continue;
+        };
+        let always: Vec<Value> = properties
+            .keys()
+            .filter(|property| !sometimes.contains(&&*format!("{name}.{property}")))
+            .map(|property| property.as_str().into())
+            .collect();
+        schema["required"] = always.into();
+    }
+}
+
+/// Names of the schemas that this part of operations is made of.
+fn reached(document: &Value, part: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut left: Vec<&Value> = Vec::new();
+    let paths = document["paths"].as_object().into_iter().flatten();
+    for (_, methods) in paths {
+        let operations = methods.as_object().into_iter().flatten();
+        left.extend(operations.map(|(_, operation)| &operation[part]));
+    }
+    while let Some(value) = left.pop() {
+        match value {
+            Value::Array(items) => left.extend(items),
+            Value::Object(fields) => left.extend(fields.values()),
+            _ => {}
+        }
+        let name = value["$ref"]
+            .as_str()
+            .and_then(|path| path.rsplit('/').next());
+        if let Some(name) = name
+            && found.insert(name.to_owned())
+        {
+            left.push(&document["components"]["schemas"][name]);
+        }
+    }
+    found
+}
+
+/// Schema of a text that is one of a few words.
+pub(crate) fn words(words: impl IntoIterator<Item = &'static str>) -> Object {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    text.enum_values(Some(words)).build()
+}
+
+/// As [`words`], or `null`.
+pub(crate) fn words_or_null(words: impl IntoIterator<Item = &'static str>) -> Object {
+    let values = words.into_iter().map(Value::from).chain([Value::Null]);
+    let text = ObjectBuilder::new();
+    text.schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .enum_values(Some(values))
+        .build()
 }
 
 /// A document as a page. `key` says in HTML how a key is sent.
@@ -166,6 +244,18 @@ fn operation_text(page: &mut String, method: &str, path: &str, operation: &Value
         }
     }
     page.push_str("</ul>");
+    let example = ["200", "201"]
+        .map(|status| &operation["responses"][status]["content"]["application/json"]["example"])
+        .into_iter()
+        .find(|example| !example.is_null());
+    if let Some(example) = example {
+        let text = serde_json::to_string_pretty(example).unwrap_or_default();
+        let _ = write!(
+            page,
+            "<details><summary>An answer</summary><pre>{}</pre></details>",
+            escape(&text)
+        );
+    }
 }
 
 /// Start of the page.
@@ -187,7 +277,61 @@ mod tests {
         base: "/api",
         media: "application/problem+json",
         schema: "Problem",
+        answers: r#"{"GET /api/url/{id}": {"200": {"id": 7}, "418": {}}, "GET /api/gone": {"200": {}}}"#,
     };
+
+    #[test]
+    fn what_is_always_there_is_required_of_answers_alone() {
+        let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+        let mut document = json!({
+            "paths": {"/x": {"post": {"requestBody": {"content": {"schema": reference("Sent")}}, "responses": {"200": {"items": [reference("List")]}}}}},
+            "components": {"schemas": {
+                "Sent": {"properties": {"a": reference("Both")}}, "List": {"properties": {"links": {"items": reference("Link")}}},
+                "Link": {"properties": {"id": {}, "title": {}, "errors": {}, "geo": reference("Both")}, "required": ["id"]},
+                "Both": {"properties": {"b": {}}}, "Unused": {"properties": {"c": {}}},
+            }},
+        });
+        always_there(&mut document, &["Link.errors"]);
+        let required = |name: &str| document["components"]["schemas"][name]["required"].clone();
+        assert_eq!(required("Link"), json!(["geo", "id", "title"]));
+        assert_eq!(required("List"), json!(["links"]));
+        for other in ["Sent", "Both", "Unused"] {
+            assert_eq!(required(other), Value::Null, "{other}");
+        }
+    }
+
+    #[test]
+    fn words_may_be_null() {
+        let shown = |object: Object| serde_json::to_value(object).unwrap();
+        assert_eq!(
+            shown(words(["a"])),
+            json!({"type": "string", "enum": ["a"]})
+        );
+        assert_eq!(
+            shown(words_or_null(["a"])),
+            json!({"type": ["string", "null"], "enum": ["a", null]})
+        );
+    }
+
+    #[test]
+    fn answers_of_the_suite_are_examples() {
+        let mut document = json!({"paths": {"/api/url/{id}": {
+            "get": {"responses": {"200": {"content": {"application/json": {"schema": {}}}}}},
+            "put": {"responses": {"200": {"content": {"application/json": {"schema": {}}}}}},
+        }}});
+        REFUSALS.complete(&mut document);
+        let methods = &document["paths"]["/api/url/{id}"];
+        let example = |method: &str| {
+            methods[method]["responses"]["200"]["content"]["application/json"]["example"].clone()
+        };
+        assert_eq!(
+            (example("get"), example("put")),
+            (json!({"id": 7}), json!(null))
+        );
+        assert!(methods["get"]["responses"]["418"].is_null());
+        let page = page(&document, "").0;
+        assert_eq!(page.matches("<details>").count(), 1);
+    }
 
     #[test]
     fn refusals_stand_beside_what_an_operation_answers() {

@@ -88,7 +88,7 @@ struct Refusal {
 #[derive(Debug, Serialize, ToSchema)]
 struct Wrong {
     /// For programs.
-    #[schema(example = "not_found")]
+    #[schema(example = "not_found", pattern = "^[a-z_]+$")]
     code: &'static str,
     /// For people.
     message: String,

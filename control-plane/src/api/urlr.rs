@@ -8,10 +8,12 @@
 //!   of ten asterisks is the one that was shown: it stays. `utm` and `metatag` change the names they hold.
 //! - A link shows its first three tags, and texts up to the length that clients accept. What it has beyond (rules, variants,
 //!   other tags) stays as it is when it is edited here.
-//! - `code` of a link that another dialect made may be longer or hold dots.
+//! - `code` of a link that another dialect made may hold dots. One of a single character or of more than 50 is `null` here:
+//!   clients refuse it, and the list it is in. The link is there all the same, by its id; an image of it holds its address.
 //! - The operator of a condition joins it with the one before it; [`crate::domain::geolink`] says what else is understood.
 //! - `delete_at` must be in the future. `expired_at` need not be: the link has expired then.
-//! - A date without a time is the beginning of that day, UTC. `to` of statistics includes its second.
+//! - A date without a time is the beginning of that day, UTC; `to` of statistics is its end, so that the same range is the same
+//!   in all dialects. `to` includes its second.
 //! - `url` and `link_id` of a QR code together: `link_id` wins. An image of a link holds its short URL with a mark, by
 //!   which its visits are scans; one of a `url` holds that alone.
 //! - `user` is the name of the workspace's first owner: links have no author.

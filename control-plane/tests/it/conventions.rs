@@ -392,6 +392,20 @@ async fn keys_are_in_no_log() {
             .await;
         }
     }
+    // m_04: a key in the query of the dialect that looks for it there, and in those of the others, where people try it.
+    for key in [good.as_str(), bad] {
+        for path in [
+            "/api/v1/links",
+            "/api/v1/links/1/analytics",
+            "/api/v1/no/such/thing",
+            "/api/v2/links",
+            "/v1/links",
+        ] {
+            let path = format!("{path}?search=x&api_key={key}");
+            app.call(Method::GET, &path, &[], "").await;
+            app.call(Method::POST, &path, &[], "{").await;
+        }
+    }
     let secrets = secrets_of_people(&app).await;
     let text = String::from_utf8_lossy(&log.0.lock().expect("no panic")).into_owned();
     assert!(text.contains("answered"), "calls are logged at all");

@@ -4,10 +4,6 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use control_plane::domain::page::Rendered;
-use control_plane::store::blobs::{self, BlobHash};
-use control_plane::store::feed::Write;
-use control_plane::store::pages::{self, Kind as PageKind};
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -19,6 +15,9 @@ use serde_json::json;
 use sqlx::Connection as _;
 
 use crate::harness::{TestApp, on_both_engines};
+
+mod page_frames;
+mod snapshots;
 
 /// Longest wait for anything here, on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -213,80 +212,6 @@ pub(crate) async fn meddle(app: &TestApp, sql: &'static str) {
 }
 
 on_both_engines! {
-    async fn pages_come_with_the_snapshot_and_their_edits_as_changes(app) {
-        let store = &app.running.store;
-        let page = |body: Vec<u8>| Rendered {
-            status: 200,
-            content_type: "text/html; charset=utf-8",
-            csp: "default-src 'none'".to_owned(),
-            body,
-        };
-        let write = || async { Write::begin(store).await.expect("begins") };
-        let (_, mut frames) = proxy(&app).await;
-        // More than one frame of the snapshot takes, small and large.
-        let mut all = write().await;
-        let mut ids = Vec::new();
-        for n in 0..101 {
-            let body = if n == 7 { vec![b'x'; 4097] } else { format!("page {n} \0d").into_bytes() };
-            ids.push(pages::put(&mut all, (1, PageKind::Bio, &format!("bio {n}")), &page(body), 1).await.expect("put"));
-        }
-        all.commit(1).await.expect("committed");
-        let told = frames.change().await.shared.expect("shared").page;
-        assert_eq!(told.len(), 101);
-        assert_eq!((told[0].id, &told[0].body[..], told[0].status), (ids[0].cast_unsigned(), &b"page 0 \0d"[..], 200));
-        assert_eq!((told[7].body.len(), told[7].blob_size), (0, 4097));
-        assert_eq!(told[7].blob[..], BlobHash::of(&vec![b'x'; 4097]).0[..]);
-        assert_eq!(snapshot(&app, &[]).await.shared.page, told, "the same in both");
-        // The same key is the same page; what does not change is not told.
-        let mut again = write().await;
-        assert_eq!(pages::put(&mut again, (1, PageKind::Bio, "bio 0"), &page(b"page 0 \0d".to_vec()), 2).await.expect("put"), ids[0]);
-        assert_eq!(pages::put(&mut again, (1, PageKind::Bio, "bio 1"), &page(b"new".to_vec()), 2).await.expect("put"), ids[1]);
-        pages::delete(&mut again, ids[2], 2).await.expect("deleted");
-        again.commit(2).await.expect("committed");
-        let told = frames.change().await.shared.expect("shared");
-        assert_eq!((told.page.len(), told.page[0].id, &told.page[0].body[..]), (1, ids[1].cast_unsigned(), &b"new"[..]));
-        assert_eq!(told.page_delete, [ids[2].cast_unsigned()]);
-        assert_eq!(snapshot(&app, &[]).await.shared.page.len(), 100);
-        // What a page no longer holds, and what a deleted one held, is let go of.
-        let gone = ["page 1 \0d", "page 2 \0d"].map(|body| BlobHash::of(body.as_bytes()));
-        for hash in gone {
-            assert!(blobs::get(store, hash).await.expect("read").is_some(), "kept for proxies that are behind");
-        }
-        assert_eq!(blobs::sweep(store, i64::MAX).await.expect("swept"), 2);
-        for hash in gone {
-            assert_eq!(blobs::get(store, hash).await.expect("read"), None);
-        }
-    }
-
-    async fn a_page_that_no_link_shows_is_swept_when_it_is_old(app) {
-        let store = &app.running.store;
-        let link = add(&app, "shows-it").await;
-        let page = Rendered { status: 410, content_type: "text/plain", csp: String::new(), body: b"gone".to_vec() };
-        let mut write = Write::begin(store).await.expect("begins");
-        let mut ids = Vec::new();
-        for key in ["frame", "splash", "direct 1", "direct 2"] {
-            ids.push(pages::put(&mut write, (1, PageKind::Link, key), &page, 1000).await.expect("put"));
-        }
-        let bio = pages::put(&mut write, (1, PageKind::Bio, "1"), &page, 1000).await.expect("put");
-        pages::show(&mut write, link, &[ids[0]]).await.expect("noted");
-        write.commit(1000).await.expect("committed");
-        let later = 1000 + pages::KEEP_UNUSED_MS;
-        assert_eq!(pages::sweep(store, later).await.expect("swept"), 0, "not old enough");
-        // Asked for meanwhile.
-        let mut write = Write::begin(store).await.expect("begins");
-        assert_eq!(pages::find(&mut write, (1, PageKind::Link, "splash"), later).await.expect("read"), Some(ids[1]));
-        assert_eq!(pages::find(&mut write, (2, PageKind::Link, "splash"), later).await.expect("read"), None);
-        write.commit(later).await.expect("committed");
-        assert_eq!(pages::sweep(store, later + 1).await.expect("swept"), 2);
-        let left = |page: &schemas::feed::Page| page.id.cast_signed();
-        let shared = snapshot(&app, &[]).await.shared;
-        assert_eq!(shared.page.iter().map(left).collect::<Vec<_>>(), [ids[0], ids[1], bio]);
-        // Deleting the link undoes it.
-        app.delete(&format!("/api/url/{link}/delete")).await.ok();
-        assert_eq!(pages::sweep(store, i64::MAX).await.expect("swept"), 2);
-        assert_eq!(snapshot(&app, &[]).await.shared.page.len(), 1);
-    }
-
     async fn a_link_is_pushed_at_commit_within_milliseconds(app) {
         let (_, mut frames) = proxy(&app).await;
         let mut waits = Vec::new();
@@ -363,39 +288,6 @@ on_both_engines! {
         }
     }
 
-    async fn a_position_of_another_history_takes_a_snapshot(app) {
-        add(&app, "history").await;
-        let now = snapshot(&app, &[]).await;
-        for (seq, change) in [(now.seq, [9; 16]), (now.seq + 1, [0; 16]), (0, [0; 16]), (1 << 62, [1; 16])] {
-            let mut frames = follow(&app, seq, &change).await;
-            let hello = frames.hello().await;
-            assert!(!hello.resumed && hello.seq == now.seq && hello.change == now.change, "{seq}");
-            assert!(frames.next().await.is_none(), "nothing follows");
-        }
-    }
-
-    async fn a_pruned_history_takes_a_snapshot(app) {
-        let old = snapshot(&app, &[]).await;
-        for n in 0..3 {
-            add(&app, &format!("pruned-{n}")).await;
-        }
-        meddle(&app, "DELETE FROM feed_changes WHERE seq <= (SELECT seq - 1 FROM feed_state)").await;
-        let mut frames = follow(&app, old.seq, &old.change).await;
-        assert!(!frames.hello().await.resumed);
-        assert!(frames.next().await.is_none());
-        assert_eq!(proxy(&app).await.0.links, 3);
-    }
-
-    async fn a_database_restored_under_the_server_ends_the_streams(app) {
-        add(&app, "before").await;
-        let (at, frames) = proxy(&app).await;
-        meddle(&app, "DELETE FROM feed_changes WHERE seq = (SELECT seq FROM feed_state)").await;
-        meddle(&app, "UPDATE feed_state SET seq = seq - 1, change_id = (SELECT change_id FROM feed_changes f WHERE f.seq = feed_state.seq - 1)").await;
-        frames.end().await;
-        let mut again = follow(&app, at.seq, &at.change).await;
-        assert!(!again.hello().await.resumed);
-    }
-
     async fn an_idle_feed_has_a_pulse(app) {
         let (at, mut frames) = proxy(&app).await;
         for _ in 0..2 {
@@ -404,66 +296,6 @@ on_both_engines! {
             };
             assert!(beat.seq == at.seq && beat.time_ms > 1_700_000_000_000);
         }
-    }
-
-    async fn a_snapshot_is_the_whole_of_one_instant(app) {
-        let empty = snapshot(&app, &[]).await;
-        assert_eq!((empty.links, empty.groups.len()), (0, 0));
-        assert!(empty.sums.iter().all(|sum| *sum == 0));
-        assert_eq!(empty.shared.domain.iter().filter(|d| d.is_default && d.live).count(), 1);
-        assert!(!empty.shared.workspace.is_empty());
-        let salts = empty.shared.salts.expect("salts");
-        assert!(salts.salt.len() >= 2 && salts.salt.iter().all(|s| s.key.len() == 32));
-        for chunk in (0..1200).collect::<Vec<_>>().chunks(400) {
-            let urls: Vec<_> = chunk.iter().map(|n| json!({ "url": format!("https://example.com/{n}"), "custom": format!("s{n}") })).collect();
-            let _ = app.post("/api/urls/bulk", json!({ "urls": urls })).await.ok();
-        }
-        let all = snapshot(&app, &[]).await;
-        assert_eq!(all.links, 1200);
-        let mut slugs: Vec<String> = all.groups.iter().flat_map(|(_, entries)| entries.iter().map(|e| slug(e))).collect();
-        slugs.sort();
-        slugs.dedup();
-        assert_eq!(slugs.len(), 1200);
-        for (group, entries) in &all.groups {
-            let sum = entries.iter().fold(0_u64, |sum, e| sum.wrapping_add(feed::entry_sum(e)));
-            assert_eq!(sum, all.sums[*group]);
-            for entry in entries {
-                let entry = Entry::parse(entry).expect("legal");
-                assert_eq!(feed::group_of(feed::key_hash(entry.domain, entry.slug)), *group);
-            }
-        }
-        // Who holds it all gets nothing again; who lacks one group gets that one.
-        let none = snapshot(&app, &all.sums).await;
-        assert_eq!((none.groups.len(), none.links, none.seq), (0, 1200, all.seq));
-        let mut held = all.sums.clone();
-        let (group, entries) = &all.groups[7];
-        held[*group] ^= 1;
-        let empty_group = held.iter().position(|sum| *sum == 0).expect("some group is empty");
-        held[empty_group] = 5;
-        let mut one = snapshot(&app, &held).await;
-        one.groups.sort();
-        let mut expected = vec![(*group, entries.clone()), (empty_group, Vec::new())];
-        expected.sort();
-        assert_eq!(one.groups, expected);
-    }
-
-    async fn a_snapshot_and_the_feed_after_it_add_up(app) {
-        let writer = async {
-            for n in 0..60 {
-                add(&app, &format!("sum-{n}")).await;
-            }
-        };
-        let reader = async {
-            let (at, mut frames) = proxy(&app).await;
-            let mut slugs: Vec<String> = at.groups.iter().flat_map(|(_, e)| e.iter().map(|e| slug(e))).collect();
-            while slugs.len() < 60 {
-                slugs.extend(frames.change().await.upsert.iter().map(|e| slug(e)));
-            }
-            slugs.sort();
-            slugs.dedup();
-            slugs.len()
-        };
-        assert_eq!(tokio::join!(writer, reader).1, 60);
     }
 
     async fn only_the_feed_token_opens(app) {

@@ -15,6 +15,7 @@ use crate::oauth;
 use crate::roles::{EDITOR, May, OWNER, VIEWER, allowed};
 use crate::users::add_user;
 
+mod answers;
 mod others;
 pub(crate) mod table;
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use schemas::names::files;
+use serde_json::json;
 
 use crate::harness::{CHROME, SETTLE, Up, cache, eventually};
 
@@ -53,6 +54,32 @@ fn u_08_urlrs_own_clients_work() {
         let up = Up::with(&[("SIGNPOST_DOMAIN_CHECK", "off")]);
         let base = format!("http://{}/api/v2", up.api);
         python(&up, environment, "urlr_client.py", &[&base]);
+
+        // Links of other dialects whose codes these clients refuse are theirs all the same, and keep their codes.
+        let codes = [
+            "x",
+            "ok",
+            &"l".repeat(50),
+            &"l".repeat(51),
+            &"m".repeat(120),
+        ];
+        let mut arguments = vec![base];
+        for (n, code) in codes.iter().enumerate() {
+            let url = format!("https://e.test/{n}");
+            up.link(code, &json!({ "url": url }));
+            arguments.push(format!("{url}={code}"));
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        python(&up, environment, "urlr_codes.py", &arguments);
+        let listed = up.api("GET", "/urls?limit=50", None).json();
+        let links = listed["data"]["urls"].as_array().expect("links");
+        let mut left: Vec<&str> = links
+            .iter()
+            .filter_map(|link| link["alias"].as_str())
+            .collect();
+        left.sort_unstable_by_key(|code| code.chars().count());
+        // The program has deleted the newest of those without a code.
+        assert_eq!(left, &codes[..4], "{listed}");
     }
 }
 
@@ -66,7 +93,7 @@ fn s_31_clients_generated_from_the_documents_work() {
 #[test]
 fn clickhouses_own_clients_read_as_the_analyst() {
     let up = Up::start();
-    let link = up.link("asked", &serde_json::json!({"url": "https://e.test/"}));
+    let link = up.link("asked", &json!({"url": "https://e.test/"}));
     for address in ["81.169.145.1", "81.169.145.2", "8.8.8.8"] {
         up.visit_as("/asked", address, CHROME, &[]);
     }

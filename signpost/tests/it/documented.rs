@@ -20,11 +20,19 @@ impl Page {
         Self { name, text }
     }
 
-    /// Its one example in a language, with these texts replaced, each of which must be there.
+    /// The one example of its first calls in a language, with these texts replaced, each of which must be there.
     #[track_caller]
     fn example(&self, language: &str, replaced: &[(&str, &str)]) -> String {
+        self.example_in("Moving over", language, replaced)
+    }
+
+    /// The one example of a section in a language, likewise.
+    #[track_caller]
+    fn example_in(&self, section: &str, language: &str, replaced: &[(&str, &str)]) -> String {
         let fence = format!("```{language}\n");
-        let mut parts = self.text.split(&fence);
+        let mut sections = self.text.split("\n## ");
+        let section = sections.find(|text| text.starts_with(section));
+        let mut parts = section.expect("the section").split(&fence);
         let (Some(_), Some(example), None) = (parts.next(), parts.next(), parts.next()) else {
             panic!("{}: not one example in {language}", self.name);
         };
@@ -66,10 +74,16 @@ impl Shell<'_> {
     }
 
     #[track_caller]
-    fn sh(&self, example: &str) -> Value {
+    fn sh(&self, example: &str) -> String {
         let mut shell = Command::new("sh");
         shell.args(["-euc", example]);
-        serde_json::from_str(&self.run(shell)).expect("JSON")
+        self.run(shell)
+    }
+
+    /// What a command line answers.
+    #[track_caller]
+    fn json(&self, example: &str) -> Value {
+        serde_json::from_str(&self.sh(example)).expect("JSON")
     }
 
     #[track_caller]
@@ -109,19 +123,18 @@ fn call(up: &Up, method: &str, path: &str, body: &Value) -> Value {
 }
 
 #[test]
-fn the_examples_of_each_dialects_page_work_as_printed() {
-    let settings = [("SIGNPOST_ASK_DESTINATIONS", "off")];
-    let (here, there) = (Up::with(&settings), Up::with(&settings));
+fn the_first_calls_of_each_dialects_page_work_as_printed() {
+    let here = Up::start();
     let shell = Shell {
         here: &here,
-        there: &there,
+        there: &here,
         folder: tempfile::tempdir().unwrap(),
     };
     let local = ("127.0.0.1:8081", here.api.to_string());
     let local = (local.0, local.1.as_str());
 
     let page = Page::of("openmylink");
-    let made = shell.sh(&page.example("sh", &[local]));
+    let made = shell.json(&page.example("sh", &[local]));
     assert_eq!(made["error"], 0, "{made}");
     let made = page.example("python", &[local, ("spring-sale", "spring-py")]);
     assert!(shell.python(GENERATOR, &made).ends_with("/spring-py\n"));
@@ -129,7 +142,7 @@ fn the_examples_of_each_dialects_page_work_as_printed() {
     assert!(shell.node(&made).ends_with("/spring-js\n"));
 
     let page = Page::of("urlr");
-    let made = shell.sh(&page.example("sh", &[local]));
+    let made = shell.json(&page.example("sh", &[local]));
     assert_eq!(made["code"], "spring/été", "{made}");
     let newest = URLR.last().expect("a client");
     let said = shell.python(newest, &page.example("python", &[local]));
@@ -138,19 +151,8 @@ fn the_examples_of_each_dialects_page_work_as_printed() {
     assert!(said.contains("https://example.com/"), "{said}");
 
     let page = Page::of("minilnk");
-    let made = shell.sh(&page.example("sh", &[]));
+    let made = shell.json(&page.example("sh", &[]));
     assert_eq!(made["alias"], "hnnews", "{made}");
-    // More than a page of them is over there.
-    for n in 0..17 {
-        let body = json!({"original_url": format!("https://e.test/{n}"), "alias": format!("old{n}"), "title": format!("Old {n}")});
-        call(&there, "POST", "/api/v1/links", &body);
-    }
-    let hosted = format!("http://{}/api/v1", there.api);
-    let moving = page.example("python", &[("https://minilink.at/api/v1", &hosted)]);
-    let said = shell.python(GENERATOR, &moving);
-    assert_eq!(said.matches(" 201 ").count(), 17, "{said}");
-    let found = call(&here, "GET", "/api/v1/links?search=old16", &json!(null));
-    assert_eq!(found["data"][0]["title"], "Old 16", "{found}");
     let (url, id) = (made["short_url"].as_str().unwrap(), made["id"].to_string());
     // The id first: there may be such a number in the address.
     let filled = [("43", &*id), ("https://go.example/hnnews", url)];
@@ -158,20 +160,106 @@ fn the_examples_of_each_dialects_page_work_as_printed() {
     assert!(said.starts_with("201 http"), "{said}");
 
     let page = Page::of("smartlinks");
-    let made = shell.sh(&page.example("sh", &[]));
+    let made = shell.json(&page.example("sh", &[]));
     assert_eq!(made["metadata"]["campaign"], "summer-sale", "{made}");
-    for n in 0..100 {
-        let body = json!({"url": format!("https://e.test/{n}"), "shortCode": format!("smart{n}"), "metadata": {"n": n}});
-        call(&there, "POST", "/v1/links", &body);
-    }
-    let hosted = format!("http://{}/v1", there.api);
-    let moving = page.example("python", &[("https://api.smartlinks.com/v1", &hosted)]);
-    let said = shell.python(GENERATOR, &moving);
-    // Those that were made by another dialect are over there, too.
-    assert_eq!(said.matches(" 201 link_").count(), 100, "{said}");
-    let found = call(&here, "GET", "/v1/links", &json!(null));
-    assert_eq!(found["data"][0]["metadata"], json!({"n": 0}), "{found}");
     let id = made["id"].as_str().unwrap();
     let said = shell.node(&page.example("js", &[("link_1b", id)]));
     assert_eq!(said, "0 { ios: 0, android: 0, web: 0 }\n");
+}
+
+/// What a dialect's programs bring over.
+struct Moved {
+    page: &'static str,
+    hosted: &'static str,
+    base: &'static str,
+    /// Links there are: more than one page of a list.
+    links: usize,
+    /// A list of those that have come over, and the names of URL, code and title in it.
+    list: &'static str,
+    data: &'static str,
+    names: [&'static str; 3],
+}
+
+const MOVED: [Moved; 3] = [
+    Moved {
+        page: "minilnk",
+        hosted: "https://minilink.at/api/v1",
+        base: "/api/v1",
+        links: 17,
+        list: "/api/v1/links?search=old16",
+        data: "data",
+        names: ["original_url", "short_code", "title"],
+    },
+    Moved {
+        page: "urlr",
+        hosted: "https://urlr.me/api/v2",
+        base: "/api/v2",
+        links: 52,
+        list: "/api/v2/links?limit=50&page=1",
+        data: "links",
+        names: ["url", "code", "label"],
+    },
+    Moved {
+        page: "smartlinks",
+        hosted: "https://api.smartlinks.com/v1",
+        base: "/v1",
+        links: 101,
+        list: "/v1/links?pageSize=100",
+        data: "data",
+        names: ["url", "shortCode", "title"],
+    },
+];
+
+#[test]
+fn the_programs_of_each_dialects_page_bring_all_links_over() {
+    // The other one stands for the hosted service.
+    let (here, there) = (Up::start(), Up::start());
+    let shell = Shell {
+        here: &here,
+        there: &there,
+        folder: tempfile::tempdir().unwrap(),
+    };
+    let mut made = 0;
+    for moved in MOVED {
+        while made < moved.links {
+            let body = json!({"url": format!("https://e.test/{made}?a='b'"), "shortCode": format!("old{made}"), "title": format!("Old \"{made}\" é"), "metadata": {"n": made}});
+            call(&there, "POST", "/v1/links", &body);
+            made += 1;
+        }
+        let page = Page::of(moved.page);
+        let hosted = format!("http://{}{}", there.api, moved.base);
+        let filled = [(moved.hosted, hosted.as_str())];
+        let program = |language| page.example_in("Bringing links over", language, &filled);
+        for language in ["sh", "python", "js"] {
+            let about = format!("{} {language}", moved.page);
+            let run = || match language {
+                "sh" => shell.sh(&program("sh")),
+                "python" => shell.python(GENERATOR, &program("python")),
+                _ => shell.node(&program("js")),
+            };
+            let said = run();
+            let created = said.lines().filter(|line| line.starts_with("201 "));
+            assert_eq!(created.count(), moved.links, "{about}: {said}");
+            let found = call(&here, "GET", moved.list, &json!(null));
+            let found = found[moved.data].as_array().expect("links");
+            let row = found.iter().find(|link| link[moved.names[1]] == "old16");
+            let row = row.unwrap_or_else(|| panic!("{about}: {found:?}"));
+            let [url, _, title] = moved.names.map(|name| row[name].as_str().expect("text"));
+            assert_eq!(
+                (url, title),
+                ("https://e.test/16?a=%27b%27", "Old \"16\" é"),
+                "{about}"
+            );
+            if moved.page == "smartlinks" {
+                assert_eq!(row["metadata"], json!({"n": 16}), "{about}");
+            }
+            let all = call(&here, "GET", "/api/urls?limit=500", &json!(null));
+            let all = all["data"]["urls"].as_array().expect("links").clone();
+            assert_eq!(all.len(), moved.links, "{about}");
+            for link in all {
+                let path = format!("/api/url/{}/delete", link["id"]);
+                call(&here, "DELETE", &path, &json!(null));
+            }
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod bio;
 #[path = "../../../kafka/testing/broker.rs"]
 mod broker;
 mod clients;
+mod deletions;
 mod disk;
 mod documented;
 mod edge;
@@ -24,6 +25,7 @@ mod many_machines;
 mod over_kafka;
 mod pages;
 mod qr;
+mod ranges;
 mod recipes;
 mod replay;
 mod rows;

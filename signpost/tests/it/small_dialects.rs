@@ -237,6 +237,17 @@ fn a_minilnk_link_is_met_by_visitors_and_counted() {
     up.settled(id, 5);
     assert_eq!(up.sql(scans).trim(), "1");
 
+    // m_39: what a change does not name stays: code, alias and counts.
+    let before = json_of(&up, "GET", &link, None);
+    assert_eq!(
+        (&before["total_clicks"], &before["unique_clicks"]),
+        (&json!(5), &json!(4))
+    );
+    let mut after = put(json!({"original_url": "https://e.test/39"}));
+    assert_eq!(after["original_url"], "https://e.test/39");
+    after["original_url"] = before["original_url"].clone();
+    assert_eq!(after, before);
+
     // m_32, m_35, m_37: another destination, a password, and none again.
     let locked = put(json!({"original_url": "https://e.test/2", "password": "open sesame"}));
     assert!(!locked.to_string().contains("sesame"));

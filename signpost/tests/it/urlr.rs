@@ -1,5 +1,7 @@
 //! Links made at `/api/v2`, as visitors meet them, and their numbers: one process for all.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -12,7 +14,7 @@ const GERMANY: &str = "81.169.145.1";
 const AMERICA: &str = "8.8.8.8";
 
 /// A call of the dialect.
-fn urlr(up: &Up, method: &str, path: &str, body: Option<&Value>) -> Answer {
+pub(crate) fn urlr(up: &Up, method: &str, path: &str, body: Option<&Value>) -> Answer {
     let key = up.key();
     let headers = [("x-api-key", &*key), ("content-type", "application/json")];
     let url = format!("http://{}/api/v2{path}", up.api);
@@ -33,6 +35,18 @@ fn link(up: &Up, code: &str, mut body: Value) -> Value {
     answer.json()
 }
 
+/// The answer to a request for this target, byte for byte, in lower case.
+fn raw(up: &Up, target: &str) -> String {
+    let mut stream = TcpStream::connect(up.proxy).unwrap();
+    let request = format!(
+        "GET {target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {CHROME}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).to_ascii_lowercase()
+}
+
 /// Percent-encoded, but for slashes.
 fn path(code: &str) -> String {
     code.bytes()
@@ -45,7 +59,7 @@ fn path(code: &str) -> String {
 }
 
 /// So many milliseconds from now, as a date.
-fn after(ms: u64) -> (String, Duration) {
+pub(crate) fn after(ms: u64) -> (String, Duration) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     // The whole second after it: dates are kept to the second.
     let at = Duration::from_secs((now.as_millis() as u64 + ms) / 1000 + 1);
@@ -70,7 +84,7 @@ fn after(ms: u64) -> (String, Duration) {
 }
 
 /// Milliseconds since 1970.
-fn now() -> u128 {
+pub(crate) fn now() -> u128 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()
@@ -117,6 +131,18 @@ fn links_of_urlr_are_met_by_visitors() {
     link(&up, "été/Москва-1_a", json!({"url": "https://e.test/any"}));
     let encoded = format!("/{}", path("été/Москва-1_a"));
     assert_eq!(up.visit(&encoded).header("location"), "https://e.test/any");
+    // u_29: as it is written, in UTF-8, as some programs send it; also one letter so and the other so.
+    for target in [
+        "/été/Москва-1_a",
+        "/%C3%A9té/Москва-1_a",
+        "/été/Москва-1_a?x=ü",
+    ] {
+        let answer = raw(&up, target);
+        assert!(answer.starts_with("http/1.1 302"), "{target} {answer}");
+        let location = "\r\nlocation: https://e.test/any\r\n";
+        assert!(answer.contains(location), "{target} {answer}");
+    }
+    assert!(raw(&up, "/Été/Москва-1_a").starts_with("http/1.1 404"));
 
     // u_21: an edit moves visitors; u_17: a deletion ends it.
     let moved = link(&up, "old", json!({"url": "https://e.test/1"}));
@@ -148,6 +174,33 @@ fn links_of_urlr_are_met_by_visitors() {
         asked.header("location").is_empty() && asked.body.contains("name=\"password\""),
         "{asked:?}"
     );
+    let given = |password: &str| {
+        let form = [
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("user-agent", CHROME),
+        ];
+        let url = format!("http://{}/locked", up.proxy);
+        let body = format!("password={password}");
+        let answer = up.try_send("POST", &url, &form, Some(&body));
+        answer.expect("an answer").header("location").to_owned()
+    };
+    assert_eq!(given("open+says+me"), "");
+    assert_eq!(given("open+sesame"), "https://e.test/secret");
+
+    // u_33: from a time to come on it is no longer the destination; without words of its own in ours.
+    let (at, instant) = after(3000);
+    let soon = json!({"url": "https://e.test/soon", "expired_at": at});
+    link(&up, "soon", soon);
+    let over = eventually(SETTLE, "the link expires", || {
+        let (answer, seen) = (up.visit("/soon"), now());
+        match answer.status {
+            302 => assert_eq!(answer.header("location"), "https://e.test/soon"),
+            _ => assert!(seen >= instant.as_millis(), "{answer:?}"),
+        }
+        (answer.status != 302).then_some(answer)
+    });
+    assert_eq!((over.status, over.header("location")), (410, ""));
+    assert!(over.body.contains("This link has expired"), "{over:?}");
 
     // u_33, u_34, u_35: after its time.
     link(

@@ -1,5 +1,6 @@
 //! `/links/{id}/analytics`: all time, bots left out, in two questions at once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -63,17 +64,30 @@ struct Breakdown {
 /// A day (UTC) that has clicks.
 #[derive(Debug, Serialize, ToSchema)]
 struct Day {
-    #[schema(example = "2026-05-24")]
+    #[schema(format = Date, example = "2026-05-24")]
     date: String,
     count: u64,
 }
 
-/// desktop, mobile, tablet, other.
+/// A kind of device.
 #[derive(Debug, Serialize, ToSchema)]
 struct Device {
-    #[schema(example = "desktop")]
-    device_type: String,
+    device_type: DeviceType,
     count: u64,
+}
+
+/// What a visitor holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum DeviceType {
+    /// A computer.
+    Desktop,
+    /// A phone.
+    Mobile,
+    /// A tablet.
+    Tablet,
+    /// A television, a console, or not told.
+    Other,
 }
 
 /// `Unknown` without a code.
@@ -107,10 +121,11 @@ struct System {
 /// One visit.
 #[derive(Debug, Serialize, ToSchema)]
 struct Visit {
+    #[schema(format = DateTime, example = "2026-05-24T22:05:00.000000Z")]
     clicked_at: String,
     country: String,
     country_code: Option<String>,
-    device_type: String,
+    device_type: DeviceType,
     browser: String,
     os: String,
     referrer: Option<String>,
@@ -203,11 +218,12 @@ fn visit(event: Event) -> Visit {
     }
 }
 
-fn device(value: &str) -> String {
-    if value.is_empty() {
-        "other".to_owned()
-    } else {
-        value.to_lowercase()
+fn device(value: &str) -> DeviceType {
+    match value {
+        "desktop" => DeviceType::Desktop,
+        "mobile" => DeviceType::Mobile,
+        "tablet" => DeviceType::Tablet,
+        _ => DeviceType::Other,
     }
 }
 
@@ -216,12 +232,12 @@ fn unknown(value: &str) -> String {
 }
 
 /// Clicks by label, most frequent first, then by label; values of one label are added up.
-fn ranked(values: &ByValue, label: impl Fn(&str) -> String) -> Vec<(String, u64)> {
-    let mut by_label = ByValue::new();
+fn ranked<T: Ord>(values: &ByValue, label: impl Fn(&str) -> T) -> Vec<(T, u64)> {
+    let mut by_label = BTreeMap::new();
     for (value, clicks) in values {
         *by_label.entry(label(value)).or_default() += clicks;
     }
-    let mut list: Vec<(String, u64)> = by_label.into_iter().collect();
+    let mut list: Vec<(T, u64)> = by_label.into_iter().collect();
     list.sort_by(|(a_name, a), (b_name, b)| b.cmp(a).then_with(|| a_name.cmp(b_name)));
     list
 }

@@ -2,6 +2,7 @@
 
 use axum::extract::{FromRequest, Request};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::api::fields::Fields;
 use crate::api::reply::Failure;
@@ -13,9 +14,9 @@ use crate::error::ApiError;
 pub(super) struct Payload(Map<String, Value>);
 
 impl Payload {
-    /// Its fields.
-    pub(super) fn fields(&self) -> Fields<'_> {
-        Fields(&self.0)
+    /// Its fields, documented as `T`.
+    pub(super) fn fields<T: ToSchema>(&self) -> Fields<'_> {
+        Fields::of::<T>(&self.0)
     }
 }
 

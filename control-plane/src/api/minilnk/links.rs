@@ -65,7 +65,7 @@ pub(super) struct Link {
     unique_clicks: u64,
     /// Whether it is switched on.
     is_active: bool,
-    #[schema(example = "2026-05-24T22:05:00.000000Z")]
+    #[schema(format = DateTime, example = "2026-05-24T22:05:00.000000Z")]
     created_at: String,
     #[schema(example = "https://go.example/hnnews")]
     short_url: String,
@@ -79,11 +79,13 @@ pub(super) struct Link {
 )]
 pub(super) struct NewLink {
     /// http(s) URL, at most 2048 characters, not one of our short domains.
-    #[schema(example = "https://news.ycombinator.com")]
+    #[schema(example = "https://news.ycombinator.com", max_length = 2048)]
     original_url: String,
     /// 3 to 20 letters and digits; drawn when absent. Plan feature `alias`.
+    #[schema(pattern = "^[0-9A-Za-z]{3,20}$")]
     alias: Option<String>,
     /// Read from the page's `<title>` when absent, at most 3 seconds long.
+    #[schema(max_length = 255)]
     title: Option<String>,
     /// Visitors must give it. Plan feature `password`.
     password: Option<String>,
@@ -99,8 +101,12 @@ pub(super) struct NewLink {
 )]
 pub(super) struct LinkChange {
     /// http(s) URL, at most 2048 characters.
+    #[schema(max_length = 2048)]
     original_url: String,
+    /// The one it has: it cannot change.
+    alias: Option<String>,
     /// Stays when absent; an empty one takes it away.
+    #[schema(max_length = 255)]
     title: Option<String>,
     /// Stays when absent.
     password: Option<String>,
@@ -150,7 +156,7 @@ pub(super) async fn add(
     caller: Caller,
     payload: Payload,
 ) -> Result<(StatusCode, Json<Link>), Failure> {
-    let fields = payload.fields();
+    let fields = payload.fields::<NewLink>();
     let mut wrong = Wrong::default();
     let edit = edit(fields, &mut wrong, app.clock.now_ms());
     let wants_title = edit.title.is_none();
@@ -213,7 +219,7 @@ pub(super) async fn update(
     id: Id,
     payload: Payload,
 ) -> Result<Response, Failure> {
-    let fields = payload.fields();
+    let fields = payload.fields::<LinkChange>();
     let link = get(&app, &caller, &id).await?;
     let mut wrong = Wrong::default();
     let mut edit = edit(fields, &mut wrong, app.clock.now_ms());

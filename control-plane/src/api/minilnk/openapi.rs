@@ -16,6 +16,7 @@ const REFUSALS: Refusals = Refusals {
     base: "/api/v1",
     media: "application/json",
     schema: "Refusal",
+    answers: include_str!("answers.json"),
 };
 
 #[derive(OpenApi)]
@@ -56,6 +57,7 @@ impl Modify for Keys {
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     let mut document = serde_json::json!(Document::openapi());
     REFUSALS.complete(&mut document);
+    openapi::always_there(&mut document, &["Refusal.errors"]);
     document
 });
 

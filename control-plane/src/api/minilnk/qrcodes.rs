@@ -10,6 +10,7 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::Object;
 
 use super::body::Payload;
 use super::links::with_counts;
@@ -18,6 +19,7 @@ use super::wrong::Wrong;
 use super::{Done, named, time};
 use crate::api::counts::totals;
 use crate::api::fields::Fields;
+use crate::api::openapi;
 use crate::api::reply::{Failure, Reply};
 use crate::api::request::{Id, Query};
 use crate::app::App;
@@ -55,6 +57,16 @@ const TYPES: [(&str, Kind); 5] = [
     ("phone", Kind::Phone),
 ];
 
+/// The types, in the document.
+fn types() -> Object {
+    openapi::words(TYPES.map(|(name, _)| name))
+}
+
+/// The levels of error correction, in the document.
+fn corrections() -> Object {
+    openapi::words(Correction::names())
+}
+
 /// A QR code.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Qr {
@@ -66,20 +78,20 @@ pub(super) struct Qr {
     name: String,
     /// As it was given.
     content: String,
-    /// url, text, email, sms or phone.
     #[serde(rename = "type")]
-    #[schema(example = "url")]
+    #[schema(schema_with = types)]
     kind: &'static str,
-    #[schema(example = "#000000")]
+    #[schema(example = "#000000", pattern = "^#[0-9A-F]{6}$")]
     foreground_color: String,
-    #[schema(example = "#FFFFFF")]
+    #[schema(example = "#FFFFFF", pattern = "^#[0-9A-F]{6}$")]
     background_color: String,
     margin: u32,
     size: u32,
-    #[schema(example = "M")]
+    #[schema(schema_with = corrections)]
     error_correction: &'static str,
     /// Whether it has a link.
     is_dynamic: bool,
+    #[schema(format = DateTime, example = "2026-05-24T22:05:00.000000Z")]
     created_at: String,
     /// For everyone who has this address.
     download_svg_url: String,
@@ -98,21 +110,27 @@ pub(super) struct Qr {
     reason = "describes the body in the OpenAPI document; `Fields` reads it"
 )]
 pub(super) struct NewQr {
+    #[schema(max_length = 255)]
     name: String,
-    /// url, text, email, sms or phone.
     #[serde(rename = "type")]
+    #[schema(schema_with = types)]
     kind: String,
     /// At most 1000 characters.
+    #[schema(max_length = 1000)]
     content: String,
-    /// L, M, Q or H.
+    #[schema(schema_with = corrections)]
     error_correction: String,
     /// Hex; `#000000` when absent. Plan feature `qrcolors`.
+    #[schema(pattern = "^#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})$")]
     foreground_color: Option<String>,
     /// Hex; `#FFFFFF` when absent. Plan feature `qrcolors`.
+    #[schema(pattern = "^#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})$")]
     background_color: Option<String>,
     /// Modules, 0 to 10; 4 when absent.
+    #[schema(minimum = 0, maximum = 10)]
     margin: Option<i64>,
     /// Pixels, 100 to 1000; 300 when absent.
+    #[schema(minimum = 100, maximum = 1000)]
     size: Option<i64>,
     /// The link it belongs to. Where `content` is its short URL, scans are counted.
     link_id: Option<i64>,
@@ -154,7 +172,7 @@ pub(super) async fn add(
     payload: Payload,
 ) -> Result<(StatusCode, Json<Qr>), Failure> {
     let workspace = caller.workspace();
-    let fields = payload.fields();
+    let fields = payload.fields::<NewQr>();
     let mut wrong = Wrong::default();
     let new = new(fields, &mut wrong);
     let mut link = None;

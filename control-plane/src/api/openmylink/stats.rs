@@ -7,8 +7,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::header::CONTENT_TYPE;
-use jiff::ToSpan as _;
-use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -16,9 +14,10 @@ use utoipa::{IntoParams, ToSchema};
 use super::export::{CSV, NDJSON};
 use super::labels::{Labels, label};
 use super::reply::Failure;
+use crate::api::range;
 use crate::api::request::{Id, Query};
 use crate::app::App;
-use crate::domain::date::{self, When};
+use crate::domain::date;
 use crate::domain::field::FieldError;
 use crate::error::ApiError;
 use crate::middleware::Caller;
@@ -366,7 +365,7 @@ pub(super) fn question(query: &Query) -> Result<Question, FieldError> {
         }
     }
     Ok(Question {
-        range: range(query)?,
+        range: asked_range(query)?,
         granularity,
         bots,
         format,
@@ -375,61 +374,17 @@ pub(super) fn question(query: &Query) -> Result<Question, FieldError> {
     })
 }
 
-fn range(query: &Query) -> Result<Range, FieldError> {
+fn asked_range(query: &Query) -> Result<Range, FieldError> {
     let tz = match query.text("tz") {
         None => TimeZone::UTC,
         Some(name) if name.len() > MAX_ZONE => return Err(no_zone()),
         Some(name) => TimeZone::get(name).map_err(|_| no_zone())?,
     };
-    let from_ms = match instant(query, "from")? {
-        None => None,
-        Some(When::Instant(ms)) => Some(ms),
-        Some(When::Day(day)) => Some(start_of("from", day, &tz)?),
-    };
-    let to_ms = match instant(query, "to")? {
-        None => None,
-        // Inclusive, to the millisecond.
-        Some(When::Instant(ms)) => Some(ms.saturating_add(1)),
-        // Nothing is after the last day there is.
-        Some(When::Day(day)) => match day.checked_add(1.day()) {
-            Ok(after) => Some(start_of("to", after, &tz)?),
-            Err(_) => None,
-        },
-    };
-    if let (Some(from), Some(to)) = (from_ms, to_ms)
-        && from >= to
-    {
-        return Err(FieldError::new("from", "must not be after to"));
-    }
-    Ok(Range { from_ms, to_ms, tz })
+    range::read(query, tz)
 }
 
 fn no_zone() -> FieldError {
     FieldError::new("tz", "must be a time zone's name, e.g. Europe/Berlin")
-}
-
-/// A `+` of an offset that was not escaped has become a space.
-fn instant(query: &Query, name: &str) -> Result<Option<When>, FieldError> {
-    let Some(text) = query.text(name) else {
-        return Ok(None);
-    };
-    let offset = text
-        .get(10..)
-        .and_then(|time| time.get(1..))
-        .is_some_and(|time| time.contains(' '));
-    let text = if offset {
-        let (start, end) = text.rsplit_once(' ').unwrap_or((text, ""));
-        format!("{start}+{end}")
-    } else {
-        text.to_owned()
-    };
-    When::parse(name, &text).map(Some)
-}
-
-fn start_of(field: &str, day: Date, tz: &TimeZone) -> Result<i64, FieldError> {
-    day.to_zoned(tz.clone())
-        .map(|start| start.timestamp().as_millisecond())
-        .map_err(|_| FieldError::new(field, "is too far away"))
 }
 
 impl From<Event> for Visit {

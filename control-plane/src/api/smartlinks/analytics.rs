@@ -10,17 +10,14 @@ use utoipa::ToSchema;
 
 use super::ids::What;
 use super::{links, time};
+use crate::api::range;
 use crate::api::reply::Reply;
 use crate::api::request::{Ids, Query};
 use crate::app::App;
-use crate::domain::date::When;
 use crate::error::ApiError;
 use crate::middleware::Caller;
-use crate::stats::{Bots, ByValue, Dimension, Range, Step, os_family};
+use crate::stats::{Bots, ByValue, Dimension, Step, os_family};
 use crate::usage;
-
-/// Milliseconds of a second: the last one of a range is part of it.
-const SECOND_MS: i64 = 1000;
 
 /// What came of a link in a range.
 #[derive(Debug, Serialize, ToSchema)]
@@ -35,9 +32,9 @@ pub(super) struct Analytics {
 /// Its first and last second, UTC.
 #[derive(Debug, Serialize, ToSchema)]
 struct Period {
-    #[schema(example = "2026-01-01T00:00:00Z")]
+    #[schema(format = DateTime, example = "2026-01-01T00:00:00Z")]
     from: String,
-    #[schema(example = "2026-01-31T23:59:59Z")]
+    #[schema(format = DateTime, example = "2026-01-31T23:59:59Z")]
     to: String,
 }
 
@@ -87,27 +84,9 @@ pub(super) async fn show(
     ids: Ids,
     query: Query,
 ) -> Reply<Analytics> {
-    let when = |name: &str| {
-        let text = query.text(name);
-        text.map(|text| When::parse(name, text)).transpose()
-    };
-    let (from, to) = (when("from")?, when("to")?);
+    let range = range::read(&query, TimeZone::UTC)?;
     let link = links::get(&app, &caller, ids.text("id")).await?;
     usage::check_statistics(&app, link.workspace_id).await?;
-    let second = |ms: i64| ms.div_euclid(SECOND_MS) * SECOND_MS;
-    let from_ms = from.map(|from| second(from.start_ms()));
-    let to_ms = to.map(|to| second(to.end_ms()));
-    if let (Some(from), Some(to)) = (from_ms, to_ms)
-        && from > to
-    {
-        return Err(ApiError::field("from", "must not be after to").into());
-    }
-    // A sum beyond the calendar is open.
-    let range = Range {
-        from_ms,
-        to_ms: to_ms.and_then(|to| to.checked_add(SECOND_MS)),
-        tz: TimeZone::UTC,
-    };
     let (workspace, number) = (link.workspace_id.cast_unsigned(), link.id.cast_unsigned());
     let stats = app
         .stats
@@ -118,8 +97,8 @@ pub(super) async fn show(
     Ok(Json(Analytics {
         link_id: What::Link.id(link.id),
         period: Period {
-            from: time(from_ms.unwrap_or(link.created_at)),
-            to: time(to_ms.unwrap_or(app.clock.now_ms())),
+            from: time(range.from_ms.unwrap_or(link.created_at)),
+            to: time(range.to_ms.map_or(app.clock.now_ms(), |to| to - 1)),
         },
         metrics: Metrics {
             clicks,

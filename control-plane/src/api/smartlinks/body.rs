@@ -1,10 +1,11 @@
-//! Bodies: a JSON object, of which one field is kept as it was sent.
+//! Bodies: a JSON object, of which one field is kept as it was sent. Nothing at all is `{}`, as most clients mean by it.
 
 use std::collections::BTreeMap;
 
 use axum::extract::{FromRequest, Request};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::api::fields::Fields;
 use crate::api::reply::Failure;
@@ -21,9 +22,9 @@ pub(super) struct Payload {
 }
 
 impl Payload {
-    /// Its fields.
-    pub(super) fn fields(&self) -> Fields<'_> {
-        Fields(&self.map)
+    /// Its fields, documented as `T`.
+    pub(super) fn fields<T: ToSchema>(&self) -> Fields<'_> {
+        Fields::of::<T>(&self.map)
     }
 
     /// An object, as it was sent; `Some("")`: `null`.
@@ -46,12 +47,13 @@ impl<S: Sync> FromRequest<S> for Payload {
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
         let bytes = request::body(request, request::MAX_BODY).await?;
         let refused = |why: &str| Err(ApiError::NotJson(why.to_owned()).into());
-        if bytes.trim_ascii().is_empty() {
-            return refused("nothing was sent");
-        }
-        match serde_json::from_slice(&bytes) {
+        let text = match bytes.trim_ascii() {
+            b"" => b"{}",
+            text => text,
+        };
+        match serde_json::from_slice(text) {
             Ok(Value::Object(map)) => {
-                let raw = serde_json::from_slice(&bytes).map_err(anyhow::Error::new)?;
+                let raw = serde_json::from_slice(text).map_err(anyhow::Error::new)?;
                 Ok(Self { map, raw })
             }
             Ok(_) => refused("an object is needed"),

@@ -48,12 +48,13 @@ pub(super) struct Link {
     short_url: String,
     #[schema(example = "https://example.com/product/123")]
     url: String,
-    #[schema(example = "2026-02-01T10:00:00Z")]
+    #[schema(format = DateTime, example = "2026-02-01T10:00:00Z")]
     created_at: String,
     title: Option<String>,
     /// As it was sent.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Box<RawValue>>,
+    #[schema(format = DateTime, example = "2026-02-01T10:00:00Z")]
     updated_at: String,
 }
 
@@ -80,7 +81,9 @@ pub(super) struct NewLink {
     /// http(s) URL, not one of our short domains.
     url: String,
     /// 1 to 100 letters, digits, `-` and `_`; drawn when absent.
+    #[schema(pattern = r"^(\s*|[0-9A-Za-z_-]{1,100})$")]
     short_code: Option<String>,
+    #[schema(max_length = 255)]
     title: Option<String>,
     /// Comes back byte for byte; at most 16 KiB.
     #[schema(value_type = Option<Object>)]
@@ -96,7 +99,9 @@ pub(super) struct NewLink {
 )]
 pub(super) struct LinkChange {
     url: Option<String>,
+    #[schema(pattern = r"^(\s*|[0-9A-Za-z_-]{1,100})$")]
     short_code: Option<String>,
+    #[schema(max_length = 255)]
     title: Option<String>,
     #[schema(value_type = Option<Object>)]
     metadata: Option<Box<RawValue>>,
@@ -135,8 +140,9 @@ pub(super) async fn add(
     caller: Caller,
     payload: Payload,
 ) -> Result<(StatusCode, Json<Link>), Failure> {
-    payload.fields().required("url")?;
-    let wish = wish(&payload)?;
+    let fields = payload.fields::<NewLink>();
+    fields.required("url")?;
+    let wish = wish(&payload, fields)?;
     let link = crate::links::add(&app, caller.workspace(), wish).await;
     Ok((StatusCode::CREATED, Json(shown(link.map_err(named)?)?)))
 }
@@ -156,13 +162,13 @@ pub(super) async fn update(
     payload: Payload,
 ) -> Reply<Link> {
     let link = get(&app, &caller, ids.text("id")).await?;
-    let fields = payload.fields();
+    let fields = payload.fields::<LinkChange>();
     for name in ["url", "shortCode"] {
         if fields.has(name) {
             fields.required(name)?;
         }
     }
-    let wish = wish(&payload)?;
+    let wish = wish(&payload, fields)?;
     let changed = crate::links::update(&app, caller.workspace(), link.id, wish).await;
     Ok(Json(shown(changed.map_err(named)?)?))
 }
@@ -206,8 +212,7 @@ fn shown(link: Row) -> Result<Link, ApiError> {
 }
 
 /// What both bodies have in common.
-fn wish(payload: &Payload) -> Result<Wish, FieldError> {
-    let fields = payload.fields();
+fn wish(payload: &Payload, fields: Fields<'_>) -> Result<Wish, FieldError> {
     let title = match fields.has("title") {
         true => Some(fields.text("title")?.unwrap_or_default().to_owned()),
         false => None,

@@ -16,6 +16,7 @@ const REFUSALS: Refusals = Refusals {
     base: "/v1",
     media: "application/json",
     schema: "Refusal",
+    answers: include_str!("answers.json"),
 };
 
 #[derive(OpenApi)]
@@ -49,6 +50,9 @@ impl Modify for Key {
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     let mut document = serde_json::json!(Document::openapi());
     REFUSALS.complete(&mut document);
+    openapi::always_there(&mut document, &[]);
+    // A change of nothing may be sent as nothing.
+    document["paths"]["/v1/links/{id}"]["patch"]["requestBody"]["required"] = false.into();
     document
 });
 

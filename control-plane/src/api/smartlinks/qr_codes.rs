@@ -8,11 +8,13 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::Object;
 
 use super::body::Payload;
 use super::ids::What;
 use super::{links, named, time};
 use crate::api::fields::Fields;
+use crate::api::openapi;
 use crate::api::reply::Failure;
 use crate::app::App;
 use crate::domain::color::Color;
@@ -26,6 +28,18 @@ use crate::qr::{Look, New};
 /// Width and height when none are asked for.
 const SIZE: u32 = 500;
 
+/// The formats there are.
+const FORMATS: [Format; 2] = [Format::Png, Format::Svg];
+
+/// These, in the document.
+fn formats() -> Object {
+    openapi::words(FORMATS.map(Format::name))
+}
+
+fn formats_or_null() -> Object {
+    openapi::words_or_null(FORMATS.map(Format::name))
+}
+
 /// A QR code.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -35,23 +49,39 @@ pub(super) struct QrCode {
     #[schema(example = "link_abc123")]
     link_id: String,
     size: u32,
-    /// png or svg.
-    #[schema(example = "png")]
+    #[schema(schema_with = formats)]
     format: &'static str,
     style: QrStyle,
     /// The image, for everyone who has this address.
     image_url: String,
+    #[schema(format = DateTime, example = "2026-02-01T10:00:00Z")]
     created_at: String,
 }
 
 /// How a code looks.
-#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct QrStyle {
-    /// `#rrggbb`; must be darker than the background by 40 % of relative luminance.
+    #[schema(example = "#000000", pattern = "^#[0-9a-f]{6}$")]
+    dots_color: String,
+    #[schema(example = "#ffffff", pattern = "^#[0-9a-f]{6}$")]
+    background_color: String,
+    /// URL of its logo, as it was sent.
+    logo: Option<String>,
+}
+
+/// How a code is to look.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "describes the body in the OpenAPI document; `Fields` reads it"
+)]
+pub(super) struct NewStyle {
+    /// `#rrggbb`; must be darker than the background by 40 % of relative luminance. `#000000` when absent.
     #[schema(example = "#000000")]
     dots_color: Option<String>,
-    /// `#rrggbb`
+    /// `#rrggbb`; `#ffffff` when absent.
     #[schema(example = "#ffffff")]
     background_color: Option<String>,
     /// http(s) URL of a PNG or JPEG of at most 2 MiB and 2048 × 2048 pixels, fetched now.
@@ -69,10 +99,12 @@ pub(super) struct NewQrCode {
     #[schema(example = "link_abc123")]
     link_id: String,
     /// Pixels, 100 to 2000; 500 when absent.
+    #[schema(minimum = 100, maximum = 2000)]
     size: Option<u32>,
-    /// png (when absent) or svg.
+    /// png when absent.
+    #[schema(schema_with = formats_or_null)]
     format: Option<String>,
-    style: Option<QrStyle>,
+    style: Option<NewStyle>,
 }
 
 /// Makes a QR code for a link. Visits by it are known as scans.
@@ -82,7 +114,7 @@ pub(super) async fn add(
     caller: Caller,
     payload: Payload,
 ) -> Result<(StatusCode, Json<QrCode>), Failure> {
-    let fields = payload.fields();
+    let fields = payload.fields::<NewQrCode>();
     let id = fields.required("linkId")?;
     let (look, logo) = look(fields)?;
     let link = links::get(&app, &caller, id).await?;
@@ -105,8 +137,8 @@ pub(super) async fn add(
         size: code.style.size,
         format: code.style.format.name(),
         style: QrStyle {
-            dots_color: Some(code.style.foreground.to_hex()),
-            background_color: Some(code.style.background.to_hex()),
+            dots_color: code.style.foreground.to_hex(),
+            background_color: code.style.background.to_hex(),
             logo,
         },
         image_url: code.image_url(),
@@ -118,16 +150,15 @@ pub(super) async fn add(
 /// How it is to look, and the URL of its logo.
 fn look(fields: Fields<'_>) -> Result<(Look, Option<String>), ApiError> {
     let size = fields.number("size", (MIN_SIZE.into(), MAX_SIZE.into()))?;
-    let format = match fields.filled("format")? {
-        None => Format::Png,
-        Some("png") => Format::Png,
-        Some("svg") => Format::Svg,
-        Some(_) => return Err(ApiError::field("format", "must be png or svg")),
+    let format = match fields.text("format")? {
+        None => Some(Format::Png),
+        Some(name) => FORMATS.into_iter().find(|format| format.name() == name),
     };
+    let format = format.ok_or_else(|| ApiError::field("format", "must be png or svg"))?;
     let none = serde_json::Map::new();
     let style = match fields.value("style") {
-        None => Fields(&none),
-        Some(Value::Object(style)) => Fields(style),
+        None => Fields::of::<NewStyle>(&none),
+        Some(Value::Object(style)) => Fields::of::<NewStyle>(style),
         Some(_) => return Err(ApiError::field("style", "must be an object")),
     };
     let inside = |error: FieldError| FieldError {

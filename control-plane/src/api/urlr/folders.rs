@@ -8,12 +8,14 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::Object;
 
 use super::ids::Uuid;
 use super::link::MAX_TEXT;
 use super::{ids, problem};
+use crate::api::openapi;
 use crate::api::reply::{Failure, Reply};
-use crate::api::request::{Id, Object, Query, read};
+use crate::api::request::{Id, Object as Body, Query, read};
 use crate::app::App;
 use crate::domain::field;
 use crate::domain::key::Scope;
@@ -26,6 +28,11 @@ use crate::store::folders::{self, NameError, Nested, NewFolder};
 const COLORS: [&str; 8] = [
     "blue", "green", "orange", "purple", "red", "rose", "yellow", "black",
 ];
+
+/// The colours, in the document.
+fn colors() -> Object {
+    openapi::words_or_null(COLORS)
+}
 
 /// What a folder is called where it is not found.
 const FOLDER: (Kind, &str) = (Kind::Folder, "folder");
@@ -42,8 +49,7 @@ pub(super) struct Folder {
     #[schema(value_type = Option<Uuid>, inline)]
     parent_id: Option<String>,
     parent_name: Option<String>,
-    /// One of eight.
-    #[schema(example = "blue")]
+    #[schema(schema_with = colors)]
     color: Option<&'static str>,
     /// Default domain of its links: none.
     domain: Option<String>,
@@ -72,7 +78,7 @@ pub(super) struct FolderRequest {
     /// The folder it is in.
     #[schema(value_type = Option<Uuid>, inline)]
     parent_id: Option<String>,
-    /// blue, green, orange, purple, red, rose, yellow or black.
+    #[schema(schema_with = colors)]
     color: Option<String>,
 }
 
@@ -111,7 +117,7 @@ pub(super) async fn list(
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Object(body): Object,
+    Body(body): Body,
 ) -> Result<Response, Failure> {
     caller.need(Scope::Write)?;
     let request: FolderRequest = read(&body)?;

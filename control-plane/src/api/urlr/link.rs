@@ -1,9 +1,11 @@
 //! A link as this dialect shows it.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use schemas::slug::Slug;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -25,6 +27,9 @@ pub(super) const MAX_TAGS: usize = 3;
 /// Longest texts that clients accept, in characters.
 pub(super) const MAX_TEXT: usize = 255;
 
+/// Lengths of codes that clients accept, in characters.
+const CODES: RangeInclusive<usize> = 2..=50;
+
 /// Name of the extra parameter behind `utm.campaign_id`.
 pub(super) const UTM_ID: &str = "utm_id";
 
@@ -44,8 +49,9 @@ pub(super) struct Link {
     user: Option<String>,
     #[schema(example = "urlr.me")]
     domain: String,
-    #[schema(example = "xxxxx")]
-    code: String,
+    /// `null`: another dialect gave it one of a length that clients of this dialect refuse.
+    #[schema(example = "xxxxx", min_length = 2, max_length = 50)]
+    code: Option<String>,
     label: Option<String>,
     /// Ten asterisks: it has one.
     #[schema(example = "**********")]
@@ -198,7 +204,7 @@ async fn one(app: &App, row: Row, filed: &mut Filed) -> Result<Link, ApiError> {
         folder_id: folder.map(|(id, _)| shown(app, Kind::Folder, *id)),
         user: filed.user.clone(),
         domain: host.map_or(&*row.base_url, |(_, host)| host).to_owned(),
-        code: row.slug.to_string(),
+        code: code(&row.slug),
         label: given(content.title),
         password: extras.password.is_some().then_some(MASKED),
         created_at: instant(row.created_at),
@@ -215,6 +221,14 @@ async fn one(app: &App, row: Row, filed: &mut Filed) -> Result<Link, ApiError> {
         metatag: has_metatag.then_some(metatag),
         geolinks: extras.geolinks,
     })
+}
+
+/// A code that clients accept. They refuse the whole answer for any other, a list of fifty links with it; part of a code, or
+/// one that leads there by another way, would be taken for the code.
+fn code(slug: &Slug) -> Option<String> {
+    CODES
+        .contains(&slug.as_str().chars().count())
+        .then(|| slug.to_string())
 }
 
 /// A text that is set, as long as clients accept it.

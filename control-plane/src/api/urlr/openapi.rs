@@ -17,6 +17,7 @@ const REFUSALS: Refusals = Refusals {
     base: "/api/v2",
     media: problem::MEDIA_TYPE,
     schema: "Problem",
+    answers: include_str!("answers.json"),
 };
 
 /// All endpoints. A test calls each, so the list cannot fall behind the router.
@@ -64,6 +65,7 @@ impl Modify for Key {
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     let mut document = serde_json::json!(Document::openapi());
     REFUSALS.complete(&mut document);
+    openapi::always_there(&mut document, &["Problem.errors"]);
     document
 });
 

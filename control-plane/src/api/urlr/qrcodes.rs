@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::ids::Uuid;
 use super::{ids, links};
+use crate::api::openapi;
 use crate::api::reply::Failure;
 use crate::api::request::{Object, read};
 use crate::app::App;
@@ -21,6 +22,7 @@ use crate::domain::field::FieldError;
 use crate::domain::key::Scope;
 use crate::domain::plan::Feature;
 use crate::domain::qr::look::ImageLook;
+use crate::domain::qr::style::Format;
 use crate::error::ApiError;
 use crate::middleware::Caller;
 use crate::qr_image;
@@ -34,18 +36,23 @@ pub(super) struct LookRequest {
     /// Width and height in pixels.
     #[schema(minimum = 100, maximum = 1000, default = 600)]
     size: Option<i64>,
-    /// `png`, `webp` or `svg`.
-    #[schema(default = "png")]
+    /// `png` when absent.
+    #[schema(schema_with = formats)]
     format: Option<String>,
     /// Pixels of background on each side.
     #[schema(minimum = 0, default = 0)]
     margin: Option<i64>,
     /// Hexadecimal.
-    #[schema(default = "#ffffff")]
+    #[schema(default = "#ffffff", pattern = "^#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$")]
     background_color: Option<String>,
     /// Hexadecimal.
-    #[schema(default = "#000000")]
+    #[schema(default = "#000000", pattern = "^#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$")]
     foreground_color: Option<String>,
+}
+
+/// The formats, in the document.
+fn formats() -> utoipa::openapi::schema::Object {
+    openapi::words_or_null(Format::names())
 }
 
 /// An image as a caller wants it.

@@ -9,8 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::ids::Uuid;
-use super::link_request::date;
 use super::{ids, links};
+use crate::api::range;
 use crate::api::reply::Reply;
 use crate::api::request::Query;
 use crate::app::App;
@@ -18,11 +18,8 @@ use crate::domain::key::Scope;
 use crate::domain::uuids::Kind;
 use crate::error::ApiError;
 use crate::middleware::Caller;
-use crate::stats::{Bots, Range};
+use crate::stats::Bots;
 use crate::usage;
-
-/// Milliseconds of a second.
-const SECOND_MS: i64 = 1000;
 
 /// Visits of a link, bots left out.
 #[derive(Debug, Serialize, ToSchema)]
@@ -45,8 +42,8 @@ pub(super) struct Statistics {
 
 /// Get statistics of a link.
 #[utoipa::path(get, path = "/api/v2/statistics", tag = "Statistics", params(
-    ("link_id" = inline(Uuid), Query), ("from" = Option<String>, Query, description = "a date and time; from the beginning when absent"),
-    ("to" = Option<String>, Query, description = "a date and time, its second included; until now when absent"),
+    ("link_id" = inline(Uuid), Query), ("from" = Option<String>, Query, description = "a date and time, or a day from its beginning; from the first visit on when absent"),
+    ("to" = Option<String>, Query, description = "a date and time, its second included, or a day to its end; until now when absent"),
 ), responses((status = 200, body = Statistics), (status = 404, description = "No such link"), (status = 422, description = "A parameter is missing or wrong"), (status = 503, description = "Counts cannot be had at the moment")))]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
@@ -58,23 +55,8 @@ pub(super) async fn show(
         .text("link_id")
         .ok_or_else(|| ApiError::field("link_id", "is required"))?;
     let link = links::find(&app, &caller, "link_id", id).await?;
-    let instant = |name: &str| query.text(name).map(|text| date(name, text)).transpose();
-    let (from_ms, to) = (instant("from")?, instant("to")?);
-    if let (Some(from), Some(to)) = (from_ms, to)
-        && from > to
-    {
-        return Err(ApiError::field("to", "must not be before from").into());
-    }
+    let range = range::read(&query, TimeZone::UTC)?;
     usage::check_statistics(&app, link.workspace_id).await?;
-    let range = Range {
-        from_ms,
-        to_ms: to.map(|to| {
-            to.div_euclid(SECOND_MS)
-                .saturating_add(1)
-                .saturating_mul(SECOND_MS)
-        }),
-        tz: TimeZone::UTC,
-    };
     let (workspace, number) = (link.workspace_id.cast_unsigned(), link.id.cast_unsigned());
     let (totals, scans) = app
         .stats

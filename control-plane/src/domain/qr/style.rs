@@ -113,6 +113,11 @@ impl Correction {
         ("H", Self::High),
     ];
 
+    /// The letters of all.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().map(|(name, _)| name)
+    }
+
     /// The level of this letter, in either case.
     ///
     /// # Errors
@@ -152,6 +157,11 @@ impl Format {
         ("svg", Self::Svg, "image/svg+xml"),
         ("webp", Self::Webp, "image/webp"),
     ];
+
+    /// The names of all.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().map(|(name, ..)| name)
+    }
 
     /// The format of this name, in either case.
     ///

@@ -12,14 +12,14 @@ use crate::members::add_member_of;
 use crate::users::add_user;
 
 /// What tells dialects apart here.
-struct Dialect {
-    base: &'static str,
+pub(super) struct Dialect {
+    pub(super) base: &'static str,
     /// Statuses with which what is not the caller's is refused: in a path, or in a body.
     refusals: &'static [u16],
-    calls: fn(&Ids) -> Vec<Call>,
+    pub(super) calls: fn(&Ids) -> Vec<Call>,
 }
 
-const DIALECTS: [Dialect; 3] = [
+pub(super) const DIALECTS: [Dialect; 3] = [
     Dialect {
         base: "/api/v1",
         refusals: &[404, 422],
@@ -38,7 +38,7 @@ const DIALECTS: [Dialect; 3] = [
 ];
 
 /// Ids of the victim's things, by dialect and kind.
-struct Ids(BTreeMap<&'static str, String>);
+pub(super) struct Ids(BTreeMap<&'static str, String>);
 
 impl Ids {
     #[track_caller]
@@ -53,9 +53,9 @@ impl Ids {
 }
 
 /// A call, below its dialect's base.
-struct Call {
+pub(super) struct Call {
     /// Method and path as the document has them.
-    route: &'static str,
+    pub(super) route: &'static str,
     path: String,
     body: Value,
     /// Whether it names something of the victim.
@@ -205,7 +205,7 @@ fn smartlinks(ids: &Ids) -> Vec<Call> {
     ]
 }
 
-async fn send(app: &TestApp, key: &str, base: &str, call: &Call) -> Answer {
+pub(super) async fn send(app: &TestApp, key: &str, base: &str, call: &Call) -> Answer {
     let bearer = format!("Bearer {key}");
     let mut headers = vec![("authorization", bearer.as_str()), ("x-api-key", key)];
     let text = match &call.body {
@@ -228,13 +228,13 @@ async fn customer(app: &TestApp, name: &str, plan: &Value) -> String {
     key
 }
 
-async fn any_plan(app: &TestApp) -> Value {
+pub(super) async fn any_plan(app: &TestApp) -> Value {
     let plan = json!({"name": "large", "rate": 0});
     app.post("/api/plan/add", plan).await.ok()["id"].clone()
 }
 
 /// A workspace with one of everything; its owner's key.
-async fn victim(app: &TestApp, plan: &Value) -> (String, Ids) {
+pub(super) async fn victim(app: &TestApp, plan: &Value) -> (String, Ids) {
     let key = customer(app, &format!("{MARK}-ana"), plan).await;
     let name = |what: &str| format!("{MARK}-{what}");
     let made = async |base: &str, call: Call| {

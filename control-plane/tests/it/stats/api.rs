@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{HOSTILE, clicks, ms};
 use crate::engine::{Text, engine};
-use crate::harness::{TestApp, unique};
+use crate::harness::{ADMIN_KEY, TestApp, unique};
 
 /// A control plane with this engine, and a link of its first workspace.
 async fn app_with_link(alias: &str) -> (TestApp, u64, u64) {
@@ -192,4 +193,65 @@ async fn stats_without_clickhouse_are_a_clear_error_over_the_api() {
     let answer = app.get(&format!("/api/url/{link}/stats")).await;
     assert_eq!(answer.status.as_u16(), 503);
     assert!(answer.json()["error"].as_u64().expect("an integer") != 0);
+}
+
+/// A link of which most clicks are rolled up, in ranges that cut days: each dialect puts its numbers together by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_of_a_busy_link_agree_in_all_four_dialects() {
+    let (app, workspace, link) = app_with_link("agree").await;
+    let mut clicks = clicks(workspace, link, 2_000, true);
+    for click in &mut clicks {
+        click.epoch = u64::from(unique()) << 32;
+    }
+    engine().await.store(&clicks).await;
+    let get = async |path: &str| {
+        let bearer = format!("Bearer {ADMIN_KEY}");
+        let headers = [("authorization", &*bearer), ("x-api-key", ADMIN_KEY)];
+        app.call(Method::GET, path, &headers, "").await.json()
+    };
+    let urlr = get("/api/v2/links?limit=1").await["links"][0]["id"].clone();
+    let smart = get("/v1/links?pageSize=1").await["data"][0]["id"].clone();
+    let (urlr, smart) = (urlr.as_str().expect("text"), smart.as_str().expect("text"));
+    for query in [
+        "",
+        "from=2026-10-21",
+        "to=2026-10-25",
+        "from=2026-10-22&to=2026-10-27",
+        "from=2026-10-22T10:00:00Z&to=2026-10-27T09:59:59Z",
+        "from=2026-10-21T23:59:59Z&to=2026-10-22T00:00:00Z",
+    ] {
+        let main = answer(&app, link, &format!("?{query}")).await;
+        let statistics = get(&format!("/api/v2/statistics?link_id={urlr}&{query}")).await;
+        let metrics = get(&format!("/v1/analytics/{smart}?{query}")).await["metrics"].clone();
+        let number = |value: &Value| value.as_u64().expect("a number");
+        let all = [
+            &main["total_clicks"],
+            &statistics["visits"],
+            &metrics["clicks"],
+        ]
+        .map(number);
+        assert_eq!(all, [all[0]; 3], "{query}");
+        let parts = number(&statistics["clicks"]) + number(&statistics["scans"]);
+        assert_eq!(
+            (parts, sum(&metrics["platforms"])),
+            (all[0], all[0]),
+            "{query}"
+        );
+        let unique = [
+            &main["unique_clicks"],
+            &statistics["unique_visits"],
+            &metrics["uniqueClicks"],
+        ]
+        .map(number);
+        assert_eq!(unique, [unique[0]; 3], "{query}");
+        if query.is_empty() {
+            let people = clicks.iter().filter(|click| !click.is_bot).count();
+            assert_eq!(all[0], people as u64);
+            let there = get(&format!("/api/v1/links/{link}/analytics")).await;
+            assert_eq!(
+                there["summary"],
+                json!({"total_clicks": all[0], "unique_clicks": unique[0]})
+            );
+        }
+    }
 }

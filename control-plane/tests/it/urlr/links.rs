@@ -156,6 +156,29 @@ on_both_engines! {
         }
     }
 
+    async fn a_code_that_clients_refuse_is_null_and_stays(app) {
+        for code in ["x", &"x".repeat(51), "日", &"/é".repeat(26)[1..]] {
+            app.link(json!({"url": "https://e.test/", "custom": code})).await;
+            let shown = get(&app, "/links?limit=1").await.done(200)["links"][0].clone();
+            assert_eq!((keys(&shown), &shown["code"]), (KEYS.to_vec(), &Value::Null));
+            let path = format!("/links/{}", id(&shown));
+            let edited = patch(&app, &path, json!({"label": "Edited", "code": null})).await.done(200);
+            assert_eq!((&edited["code"], &edited["label"]), (&Value::Null, &json!("Edited")));
+            assert_eq!(app.get("/api/urls?limit=1").await.ok()["data"]["urls"][0]["alias"], code);
+            assert_eq!(delete(&app, &path).await.done(200)["code"], Value::Null);
+        }
+        // What has a length of this dialect is shown, whatever its letters, and a new code is as good as any.
+        for code in ["a.b", &"é".repeat(50)] {
+            app.link(json!({"url": "https://e.test/", "custom": code})).await;
+            let shown = get(&app, "/links?limit=1").await.done(200)["links"][0].clone();
+            assert_eq!(shown["code"], code);
+        }
+        app.link(json!({"url": "https://e.test/", "custom": "y"})).await;
+        let shown = get(&app, "/links?limit=1").await.done(200)["links"][0].clone();
+        let renamed = patch(&app, &format!("/links/{}", id(&shown)), json!({"code": "yy"})).await.done(200);
+        assert_eq!(renamed["code"], "yy");
+    }
+
     async fn u_30_the_label_is_bounded(app) {
         assert_eq!(link(&app, json!({"url": "https://e.test/", "label": "é".repeat(255)})).await["label"], "é".repeat(255));
         post(&app, "/links", json!({"url": "https://e.test/", "label": "é".repeat(256)})).await.wrong("label");

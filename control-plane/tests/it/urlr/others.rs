@@ -121,7 +121,7 @@ on_both_engines! {
         get(&app, "/statistics?link_id=497f6eca-6276-4993-bfeb-53cbbbba6f08").await.problem(404, "link");
         let made = link(&app, json!({"url": "https://e.test/"})).await;
         let of = format!("/statistics?link_id={}", id(&made));
-        for (query, field) in [("from=soon", "from"), ("to=2030-13-01", "to"), ("from=2030-01-02&to=2030-01-01", "to")] {
+        for (query, field) in [("from=soon", "from"), ("to=2030-13-01", "to"), ("from=2030-01-02&to=2030-01-01", "from")] {
             get(&app, &format!("{of}&{query}")).await.wrong(field);
         }
         // Nobody counts here.

@@ -10,6 +10,7 @@ const REFUSALS: Refusals = Refusals {
     base: "/api",
     media: "application/json",
     schema: "ErrorReply",
+    answers: include_str!("../answers.json"),
 };
 
 /// Completes a document: every operation gets its refusals, and a name that no other has.
