@@ -237,7 +237,8 @@ impl Stats {
             link,
             bots,
         };
-        link::stats(&self.server, of, &span, step).await
+        // Several questions at once: a large future.
+        Box::pin(link::stats(&self.server, of, &span, step)).await
     }
 
     /// Clicks and visitors of one link in a range, without any breakdown.

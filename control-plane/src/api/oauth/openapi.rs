@@ -18,6 +18,8 @@ const REFUSALS: Refusals = Refusals {
     base: "",
     media: "application/json",
     schema: "ErrorReply",
+    // Tokens and people's pages: nothing to show of a run.
+    answers: "{}",
 };
 
 #[derive(OpenApi)]
