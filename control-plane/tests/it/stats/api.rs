@@ -133,8 +133,9 @@ async fn stats_of_a_link_over_the_api() {
 async fn events_of_a_link_over_the_api() {
     let (app, workspace, link) = app_with_link("events").await;
     let mut clicks = clicks(workspace, link, 250, true);
+    let epoch = u64::from(unique()) << 32;
     for (n, click) in clicks.iter_mut().enumerate() {
-        click.epoch = u64::from(unique()) << 32;
+        click.epoch = epoch;
         click.is_bot = false;
         click.time = ms("2026-10-20T10:00:00Z") + n as i64 * 1_000;
         click.country = "DE".into();
