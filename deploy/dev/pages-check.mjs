@@ -106,7 +106,7 @@ async function open(page, { hold = false, scripts = true, silent = false, width 
       requestId, responseCode: 200, body: text(body),
       responseHeaders: [{ name: 'Content-Type', value: type }, { name: 'Access-Control-Allow-Origin', value: '*' }, ...more],
     });
-    if (request.url === tab.url) {
+    if (request.url === tab.url && request.method === 'GET') {
       return call('Fetch.fulfillRequest', {
         requestId, responseCode: page.status, body: text(page.html),
         responseHeaders: [{ name: 'Content-Type', value: 'text/html; charset=utf-8' }, { name: 'Content-Security-Policy', value: page.csp }],
