@@ -327,7 +327,12 @@ try {
 } finally {
   browser.kill();
   await new Promise((resolve) => browser.once('exit', resolve));
-  rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+  try {
+    rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+  } catch (error) {
+    // The browser's own children may still write there.
+    console.error(`pages: a browser's profile stays: ${error.message}`);
+  }
 }
 // Each kind of page that is there.
 const KINDS = ['frame', 'splash-', 'overlay-', 'pixel-', 'expired', 'sent', 'list-', 'bio-', 'people-', 'proxy-password', 'proxy-app', 'proxy-expired', 'proxy-not-ready'];
