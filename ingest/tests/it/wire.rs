@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) struct Wire {
     pub(crate) addr: SocketAddr,
     engine: SocketAddr,
-    /// Nothing that ingest says goes on.
+    /// From its next insert on, nothing that ingest says goes on.
     held: Arc<AtomicBool>,
     said: Arc<Mutex<Vec<Vec<u8>>>>,
 }
@@ -39,9 +39,12 @@ impl Wire {
                 let holding = Arc::clone(&holding);
                 tokio::spawn(async move {
                     let mut buffer = vec![0; 1 << 16];
+                    let mut held = false;
                     while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
                         all.lock().unwrap()[index].extend_from_slice(&buffer[..n]);
-                        if holding.load(Ordering::SeqCst) {
+                        // A question about the statement before is let through: its asker would never insert again.
+                        held |= holding.load(Ordering::SeqCst) && is_insert(&buffer[..n]);
+                        if held {
                             continue;
                         }
                         if to_server.write_all(&buffer[..n]).await.is_err() {
@@ -62,7 +65,7 @@ impl Wire {
         }
     }
 
-    /// From now on takes what ingest says and does not pass it on.
+    /// From its next insert on takes what ingest says and does not pass it on.
     pub(crate) fn hold(&self) {
         self.held.store(true, Ordering::SeqCst);
     }
@@ -70,7 +73,6 @@ impl Wire {
     /// Whether the end of an insert has been taken and not been passed on.
     pub(crate) fn holds_a_statement(&self) -> bool {
         let said = self.said.lock().unwrap();
-        let is_insert = |bytes: &Vec<u8>| bytes.windows(6).any(|w| w == b"INSERT");
         self.held.load(Ordering::SeqCst)
             && said
                 .iter()
@@ -122,4 +124,8 @@ impl Wire {
         }
         inserts
     }
+}
+
+fn is_insert(bytes: &[u8]) -> bool {
+    bytes.windows(6).any(|w| w == b"INSERT")
 }
