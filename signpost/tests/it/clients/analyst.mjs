@@ -18,8 +18,8 @@ for (const compression of [{}, { response: true }]) {
   const query =
     "SELECT country, count() AS clicks FROM clicks WHERE link = {link:UInt64} GROUP BY country ORDER BY country";
   const rows = [
-    { country: "DE", clicks: "2" },
-    { country: "US", clicks: "1" },
+    { country: "DE", clicks: 2 },
+    { country: "US", clicks: 1 },
   ];
   const query_params = { link: Number(link) };
   const asked = (format) => client.query({ query, query_params, format });
@@ -32,8 +32,8 @@ for (const compression of [{}, { response: true }]) {
     ["country", "clicks"],
   );
   assert.deepEqual(await (await asked("JSONCompactEachRow")).json(), [
-    ["DE", "2"],
-    ["US", "1"],
+    ["DE", 2],
+    ["US", 1],
   ]);
   assert.equal(await (await asked("CSVWithNames")).text(), '"country","clicks"\n"DE",2\n"US",1\n');
 
