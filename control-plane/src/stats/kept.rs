@@ -24,7 +24,7 @@ use serde::Deserialize;
 
 pub(super) use self::raw::{Click, RawClicks, raw};
 use self::values::PeriodValues;
-pub(super) use self::values::{WholeDays, whole_days};
+pub(super) use self::values::{WholeDays, read_ahead, whole_days};
 use super::server::{ANSWER_TIMEOUT, Server};
 use super::span::Period;
 use super::visitors::MonthVisitors;
@@ -61,18 +61,19 @@ pub(super) struct Marks {
 /// Pieces of busy links.
 #[derive(Debug)]
 pub(super) struct Kept {
-    busy: Cache<Of, Values>,
+    busy: Cache<Of, Busy>,
     raw: Cache<Of, Marked<RawClicks>>,
     values: Cache<(Of, Period), Marked<PeriodValues>>,
     visitors: Cache<(Of, u16), Marked<MonthVisitors>>,
 }
 
-/// Of a busy link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Values {
-    Few,
-    /// Too many to keep.
-    Many,
+/// What is remembered of a busy link.
+#[derive(Debug, Clone, Default)]
+struct Busy {
+    /// Its months when it was last asked for.
+    months: Arc<[u16]>,
+    /// Whether it has too many values to keep.
+    has_many_values: bool,
 }
 
 /// What was read, and the clicks that the tables had then, or before.
@@ -130,6 +131,19 @@ impl Kept {
     /// Whether the link was busy when it was last asked for: then all of it is probably here.
     pub(super) fn is_busy(&self, of: Of) -> bool {
         self.busy.contains_key(&of)
+    }
+
+    fn has_many_values(&self, of: Of) -> bool {
+        self.busy.get(&of).is_some_and(|busy| busy.has_many_values)
+    }
+
+    /// Notes something of a busy link.
+    fn remember(&self, of: Of, change: impl FnOnce(&mut Busy)) {
+        self.busy.entry(of).and_upsert_with(|known| {
+            let mut busy = known.map(moka::Entry::into_value).unwrap_or_default();
+            change(&mut busy);
+            busy
+        });
     }
 
     /// The raw clicks, if they are those of the marks.
@@ -196,8 +210,10 @@ pub(super) async fn marks(server: &Server, of: Of, ask: Ask) -> Result<Marks, St
         .filter(|row| row.clicks > 0)
         .map(|row| (row.month, row.clicks))
         .collect();
-    if !months.is_empty() && !server.kept.busy.contains_key(&of) {
-        server.kept.busy.insert(of, Values::Few);
+    if !months.is_empty() {
+        server
+            .kept
+            .remember(of, |busy| busy.months = months.keys().copied().collect());
     }
     Ok(Marks { raw, months })
 }

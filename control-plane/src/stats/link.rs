@@ -32,7 +32,11 @@ pub(super) async fn stats(
     step: Step,
 ) -> Result<LinkStats, StatsError> {
     let (marks, raw) = if server.kept.is_busy(of) {
-        (kept::marks(server, of, Ask::All).await?, None)
+        let (marks, ()) = tokio::try_join!(
+            kept::marks(server, of, Ask::All),
+            kept::read_ahead(server, of, span)
+        )?;
+        (marks, None)
     } else {
         let (marks, raw) = tokio::try_join!(
             kept::marks(server, of, Ask::Months),

@@ -11,7 +11,7 @@ use super::super::server::{ANSWER_TIMEOUT, Server};
 use super::super::span::{Kind, Period, Span, day_number, label};
 use super::super::text::Raw;
 use super::super::{Of, StatsError, Step};
-use super::{MAX_ROWS, Marked, Marks, Values, Weighed};
+use super::{MAX_ROWS, Marked, Marks, Weighed};
 
 /// Clicks by value of a period, or by day of a month.
 #[derive(Debug, Default)]
@@ -84,14 +84,10 @@ pub(in crate::stats) async fn whole_days(
     span: &Span,
     marks: &Marks,
 ) -> Result<Option<WholeDays>, StatsError> {
-    if server.kept.busy.get(&of) == Some(Values::Many) {
+    if server.kept.has_many_values(of) {
         return Ok(None);
     }
-    let within = span.whole_months();
-    let months: Vec<u16> = match within {
-        Some((first, last)) => marks.months.range(first..=last).map(|(m, _)| *m).collect(),
-        None => Vec::new(),
-    };
+    let months = within(span, marks.months.keys());
     let wanted = span.periods(&months);
     let mut marked: HashMap<u16, u64> = months
         .iter()
@@ -118,19 +114,55 @@ pub(in crate::stats) async fn whole_days(
             break;
         }
         let Some(read) = read_periods(server, of, &missing).await? else {
-            server.kept.busy.insert(of, Values::Many);
             return Ok(None);
         };
         for (period, kept) in read {
             marked.insert(period.month(), kept.mark);
-            pieces.insert(period, Arc::clone(&kept.piece));
-            server.kept.values.insert((of, period), kept);
+            pieces.insert(period, kept.piece);
         }
     }
     Ok(Some(sum(span, &wanted, &pieces)))
 }
 
-/// Reads pieces, each with the mark that its month has at that instant. Each month's days are among them.
+/// Reads what of a busy link was never read, while the marks are asked for: so a range that nobody had asked for takes about as
+/// long as another. What has grown meanwhile is read anew by [`whole_days`].
+pub(in crate::stats) async fn read_ahead(
+    server: &Server,
+    of: Of,
+    span: &Span,
+) -> Result<(), StatsError> {
+    let Some(busy) = server
+        .kept
+        .busy
+        .get(&of)
+        .filter(|busy| !busy.has_many_values)
+    else {
+        return Ok(());
+    };
+    let months = within(span, busy.months.iter());
+    let missing: Vec<Period> = span
+        .periods(&months)
+        .into_iter()
+        .map(|(period, _)| period)
+        .filter(|period| !server.kept.values.contains_key(&(of, *period)))
+        .collect();
+    if !missing.is_empty() {
+        read_periods(server, of, &missing).await?;
+    }
+    Ok(())
+}
+
+/// Those of a link's months that a span has whole days of.
+fn within<'a>(span: &Span, months: impl Iterator<Item = &'a u16>) -> Vec<u16> {
+    let Some((first, last)) = span.whole_months() else {
+        return Vec::new();
+    };
+    let is_within = |month: &u16| (first..=last).contains(month);
+    months.copied().filter(is_within).collect()
+}
+
+/// Reads pieces and keeps them, each with the mark that its month has at that instant. Each month's days are among them.
+/// `None`, which is remembered: there are too many values.
 async fn read_periods(
     server: &Server,
     of: Of,
@@ -198,6 +230,7 @@ async fn read_periods(
     };
     let (count, marks, mut pieces) = server.answer(ANSWER_TIMEOUT, read).await?;
     if count > MAX_ROWS {
+        server.kept.remember(of, |busy| busy.has_many_values = true);
         return Ok(None);
     }
     let days = months.into_iter().map(|start| Period {
@@ -205,7 +238,7 @@ async fn read_periods(
         start,
     });
     // What has no rows is known to be empty.
-    let read: HashMap<Period, _> = missing
+    let read: HashMap<Period, Marked<_>> = missing
         .iter()
         .copied()
         .chain(days)
@@ -222,6 +255,9 @@ async fn read_periods(
             all.entry(period).or_insert(kept);
             all
         });
+    for (period, kept) in &read {
+        server.kept.values.insert((of, *period), kept.clone());
+    }
     Ok(Some(read))
 }
 
