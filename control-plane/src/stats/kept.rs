@@ -24,9 +24,9 @@ use serde::Deserialize;
 
 pub(super) use self::raw::{Click, RawClicks, raw};
 use self::values::PeriodValues;
-pub(super) use self::values::{WholeDays, read_ahead, whole_days};
+pub(super) use self::values::{WholeDays, whole_days};
 use super::server::{ANSWER_TIMEOUT, Server};
-use super::span::Period;
+use super::span::{Period, Span};
 use super::visitors::MonthVisitors;
 use super::{Of, StatsError};
 
@@ -172,48 +172,63 @@ struct MonthRow {
 }
 
 /// What of a link is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ask {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ask<'a> {
     /// Its months: most links have none.
     Months,
-    /// Also how many raw clicks it has.
-    All,
+    /// Also how many raw clicks it has; and what of this span was never read is read along.
+    All(&'a Span),
 }
 
 /// Asks how far the tables are with a link. Numbers of clicks and nothing else: the states of visitors beside them doubled
 /// what the question costs.
-pub(super) async fn marks(server: &Server, of: Of, ask: Ask) -> Result<Marks, StatsError> {
-    let conditions = of.conditions();
+pub(super) async fn marks(server: &Server, of: Of, ask: Ask<'_>) -> Result<Marks, StatsError> {
     let months = async {
-        let sql = format!(
-            "SELECT toUInt16(start), sum(clicks) FROM signpost.clicks_by_period
-             WHERE {conditions} AND period = 'month' AND dimension = 'total' GROUP BY start"
-        );
-        let query = of.bind(server.query(&sql, ANSWER_TIMEOUT)?);
-        server
-            .answer(ANSWER_TIMEOUT, query.fetch_all::<MonthRow>())
-            .await
+        if let Ask::All(span) = ask {
+            let never_read = values::never_read(server, of, span);
+            if !never_read.is_empty()
+                && let Some(read) = values::read_periods(server, of, &never_read).await?
+            {
+                return Ok(read.months);
+            }
+        }
+        months(server, of).await
     };
     let raw = async {
-        if ask == Ask::Months {
-            return Ok(None);
+        match ask {
+            Ask::Months => Ok(None),
+            Ask::All(_) => count_raw(server, of).await.map(Some),
         }
-        let sql =
-            format!("SELECT count() FROM signpost.clicks WHERE {conditions} AND NOT rolled_up");
-        let query = of.bind(server.query(&sql, ANSWER_TIMEOUT)?);
-        let count = server.answer(ANSWER_TIMEOUT, query.fetch_one::<u64>());
-        Ok(Some(count.await?))
     };
     let (months, raw) = tokio::try_join!(months, raw)?;
-    let months: BTreeMap<u16, u64> = months
-        .into_iter()
-        .filter(|row| row.clicks > 0)
-        .map(|row| (row.month, row.clicks))
-        .collect();
     if !months.is_empty() {
-        server
-            .kept
-            .remember(of, |busy| busy.months = months.keys().copied().collect());
+        server.kept.remember(of, |busy| {
+            busy.months = months.keys().copied().collect();
+        });
     }
     Ok(Marks { raw, months })
+}
+
+async fn months(server: &Server, of: Of) -> Result<BTreeMap<u16, u64>, StatsError> {
+    let sql = format!(
+        "SELECT toUInt16(start), sum(clicks) FROM signpost.clicks_by_period
+         WHERE {} AND period = 'month' AND dimension = 'total' GROUP BY start",
+        of.conditions()
+    );
+    let query = of.bind(server.query(&sql, ANSWER_TIMEOUT)?);
+    let rows = query.fetch_all::<MonthRow>();
+    let rows = server.answer(ANSWER_TIMEOUT, rows).await?.into_iter();
+    let months = rows.map(|row| (row.month, row.clicks));
+    Ok(months.filter(|(_, clicks)| *clicks > 0).collect())
+}
+
+async fn count_raw(server: &Server, of: Of) -> Result<u64, StatsError> {
+    let sql = format!(
+        "SELECT count() FROM signpost.clicks WHERE {} AND NOT rolled_up",
+        of.conditions()
+    );
+    let query = of.bind(server.query(&sql, ANSWER_TIMEOUT)?);
+    server
+        .answer(ANSWER_TIMEOUT, query.fetch_one::<u64>())
+        .await
 }

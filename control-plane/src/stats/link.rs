@@ -32,11 +32,7 @@ pub(super) async fn stats(
     step: Step,
 ) -> Result<LinkStats, StatsError> {
     let (marks, raw) = if server.kept.is_busy(of) {
-        let (marks, ()) = tokio::try_join!(
-            kept::marks(server, of, Ask::All),
-            kept::read_ahead(server, of, span)
-        )?;
-        (marks, None)
+        (kept::marks(server, of, Ask::All(span)).await?, None)
     } else {
         let (marks, raw) = tokio::try_join!(
             kept::marks(server, of, Ask::Months),

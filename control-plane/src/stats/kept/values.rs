@@ -116,40 +116,28 @@ pub(in crate::stats) async fn whole_days(
         let Some(read) = read_periods(server, of, &missing).await? else {
             return Ok(None);
         };
-        for (period, kept) in read {
-            marked.insert(period.month(), kept.mark);
-            pieces.insert(period, kept.piece);
-        }
+        marked.extend(read.months);
+        pieces.extend(read.pieces);
     }
     Ok(Some(sum(span, &wanted, &pieces)))
 }
 
-/// Reads what of a busy link was never read, while the marks are asked for: so a range that nobody had asked for takes about as
-/// long as another. What has grown meanwhile is read anew by [`whole_days`].
-pub(in crate::stats) async fn read_ahead(
-    server: &Server,
-    of: Of,
-    span: &Span,
-) -> Result<(), StatsError> {
+/// What of a busy link a span needs and was never read.
+pub(super) fn never_read(server: &Server, of: Of, span: &Span) -> Vec<Period> {
     let Some(busy) = server
         .kept
         .busy
         .get(&of)
         .filter(|busy| !busy.has_many_values)
     else {
-        return Ok(());
+        return Vec::new();
     };
     let months = within(span, busy.months.iter());
-    let missing: Vec<Period> = span
-        .periods(&months)
-        .into_iter()
+    let periods = span.periods(&months).into_iter();
+    periods
         .map(|(period, _)| period)
         .filter(|period| !server.kept.values.contains_key(&(of, *period)))
-        .collect();
-    if !missing.is_empty() {
-        read_periods(server, of, &missing).await?;
-    }
-    Ok(())
+        .collect()
 }
 
 /// Those of a link's months that a span has whole days of.
@@ -161,16 +149,20 @@ fn within<'a>(span: &Span, months: impl Iterator<Item = &'a u16>) -> Vec<u16> {
     months.copied().filter(is_within).collect()
 }
 
-/// Reads pieces and keeps them, each with the mark that its month has at that instant. Each month's days are among them.
-/// `None`, which is remembered: there are too many values.
-async fn read_periods(
+/// What was read of one instant.
+pub(super) struct Read {
+    /// Clicks of all months that have any.
+    pub(super) months: BTreeMap<u16, u64>,
+    pieces: HashMap<Period, Arc<PeriodValues>>,
+}
+
+/// Reads pieces and keeps them with the marks of that instant. The days of all months are among them. `None`, which is
+/// remembered: there are too many values.
+pub(super) async fn read_periods(
     server: &Server,
     of: Of,
     missing: &[Period],
-) -> Result<Option<HashMap<Period, Marked<PeriodValues>>>, StatsError> {
-    let mut months: Vec<u16> = missing.iter().map(|period| period.month()).collect();
-    months.sort_unstable();
-    months.dedup();
+) -> Result<Option<Read>, StatsError> {
     let date = |day: u16| format!("'{}'", label(i64::from(day), Step::Day));
     let list = |texts: Vec<String>| texts.join(", ");
     let whole = missing.iter().filter(|period| period.kind != Kind::Days);
@@ -179,12 +171,9 @@ async fn read_periods(
             .map(|period| format!("('{}', {})", period.kind.name(), date(period.start)))
             .collect(),
     );
-    let days = format!(
-        "period = 'month' AND start IN ({}) AND dimension IN ('day', 'total')",
-        list(months.iter().copied().map(date).collect())
-    );
+    let days = "period = 'month' AND dimension IN ('day', 'total')";
     let rows = if whole.is_empty() {
-        days
+        days.to_owned()
     } else {
         format!("((period, start) IN ({whole}) OR {days})")
     };
@@ -197,7 +186,7 @@ async fn read_periods(
     );
     let query = of.bind(server.query(&sql, ANSWER_TIMEOUT)?);
     let read = async {
-        let mut marks: HashMap<u16, u64> = HashMap::new();
+        let mut months: BTreeMap<u16, u64> = BTreeMap::new();
         let mut pieces: HashMap<Period, PeriodValues> = HashMap::new();
         let mut count = 0;
         let mut rows = query.fetch::<ValueRow<'_>>()?;
@@ -208,7 +197,7 @@ async fn read_periods(
                 start: row.start,
             };
             match row.dimension.0 {
-                TOTAL => *marks.entry(row.start).or_default() += row.clicks,
+                TOTAL => *months.entry(row.start).or_default() += row.clicks,
                 DAY => {
                     let day = std::str::from_utf8(row.value.0).ok().and_then(day_number);
                     if let Some(day) = day {
@@ -226,39 +215,29 @@ async fn read_periods(
                 }
             }
         }
-        Ok((count, marks, pieces))
+        Ok((count, months, pieces))
     };
-    let (count, marks, mut pieces) = server.answer(ANSWER_TIMEOUT, read).await?;
+    let (count, mut months, mut read) = server.answer(ANSWER_TIMEOUT, read).await?;
     if count > MAX_ROWS {
         server.kept.remember(of, |busy| busy.has_many_values = true);
         return Ok(None);
     }
-    let days = months.into_iter().map(|start| Period {
-        kind: Kind::Days,
-        start,
-    });
+    months.retain(|_, clicks| *clicks > 0);
     // What has no rows is known to be empty.
-    let read: HashMap<Period, Marked<_>> = missing
-        .iter()
-        .copied()
-        .chain(days)
-        .map(|period| {
-            let mark = marks.get(&period.month()).copied().unwrap_or_default();
-            let mut piece = pieces.remove(&period).unwrap_or_default();
-            piece.text.shrink_to_fit();
-            piece.rows.shrink_to_fit();
-            let piece = Arc::new(piece);
-            (period, Marked { mark, piece })
-        })
-        .fold(HashMap::new(), |mut all, (period, kept)| {
-            // A month's days may be asked for and come anyway: the first has them.
-            all.entry(period).or_insert(kept);
-            all
-        });
-    for (period, kept) in &read {
-        server.kept.values.insert((of, *period), kept.clone());
+    for period in missing {
+        read.entry(*period).or_default();
     }
-    Ok(Some(read))
+    let mut pieces = HashMap::new();
+    for (period, mut piece) in read {
+        piece.text.shrink_to_fit();
+        piece.rows.shrink_to_fit();
+        let piece = Arc::new(piece);
+        pieces.insert(period, Arc::clone(&piece));
+        let mark = months.get(&period.month()).copied().unwrap_or_default();
+        let kept = Marked { mark, piece };
+        server.kept.values.insert((of, period), kept);
+    }
+    Ok(Some(Read { months, pieces }))
 }
 
 fn sum(
