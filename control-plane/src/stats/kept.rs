@@ -5,6 +5,10 @@
 //! so what was read of a month that still has as many is still right, and only what has changed, or was never asked for, is
 //! read. Nothing is answered that was not checked against the tables when it was asked for.
 //!
+//! Before that question comes a shorter one, which costs the server half as much: whether its tables are still made of the
+//! parts that they were made of when the link's marks were asked for ([`version`]). So whoever looks at one link from many
+//! sides while nobody visits pays for the marks once.
+//!
 //! Kept are pieces, not answers: the raw clicks, the values of a day, of five days or of a month, the visitors of a month.
 //! Any range is made of them. A month's pieces of one mark agree, since ingest writes them by one insert. Visitors are
 //! another table, which is filled before the one that has the marks: visitors read after a mark are not behind it.
@@ -16,9 +20,11 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clickhouse::Row;
+use clickhouse::error::Error;
 use moka::sync::Cache;
 use serde::Deserialize;
 
@@ -49,6 +55,9 @@ const MAX_RAW: u64 = 20_000;
 /// Rows of values that are read at once to be kept. Of a link with more, sums are read, each time.
 const MAX_ROWS: usize = 100_000;
 
+/// ClickHouse's code for a table that a user may not read.
+const ACCESS_DENIED: &str = "Code: 497.";
+
 /// How far the tables are with a link.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Marks {
@@ -65,13 +74,16 @@ pub(super) struct Kept {
     raw: Cache<Of, Marked<RawClicks>>,
     values: Cache<(Of, Period), Marked<PeriodValues>>,
     visitors: Cache<(Of, u16), Marked<MonthVisitors>>,
+    /// The server does not say what its tables are made of.
+    has_no_version: AtomicBool,
 }
 
 /// What is remembered of a busy link.
 #[derive(Debug, Clone, Default)]
 struct Busy {
-    /// Its months when it was last asked for.
-    months: Arc<[u16]>,
+    /// Its marks when it was last asked for, and what the tables were made of before that, if that is known.
+    marks: Marks,
+    version: Option<u64>,
     /// Whether it has too many values to keep.
     has_many_values: bool,
 }
@@ -123,6 +135,7 @@ impl Default for Kept {
             raw: cache(),
             values: cache(),
             visitors: cache(),
+            has_no_version: AtomicBool::new(false),
         }
     }
 }
@@ -183,30 +196,67 @@ pub(super) enum Ask<'a> {
 /// Asks how far the tables are with a link. Numbers of clicks and nothing else: the states of visitors beside them doubled
 /// what the question costs.
 pub(super) async fn marks(server: &Server, of: Of, ask: Ask<'_>) -> Result<Marks, StatsError> {
+    let Ask::All(span) = ask else {
+        let months = months(server, of).await?;
+        let marks = Marks { raw: None, months };
+        if !marks.months.is_empty() {
+            server.kept.remember(of, |busy| {
+                if busy.version.is_none() {
+                    busy.marks = marks.clone();
+                }
+            });
+        }
+        return Ok(marks);
+    };
+    // Before the marks: what changes between both is found to have changed by the next call.
+    let version = version(server).await;
+    if version.is_some()
+        && let Some(busy) = server.kept.busy.get(&of)
+        && busy.version == version
+    {
+        return Ok(busy.marks);
+    }
     let months = async {
-        if let Ask::All(span) = ask {
-            let never_read = values::never_read(server, of, span);
-            if !never_read.is_empty()
-                && let Some(read) = values::read_periods(server, of, &never_read).await?
-            {
-                return Ok(read.months);
-            }
+        let never_read = values::never_read(server, of, span);
+        if !never_read.is_empty()
+            && let Some(read) = values::read_periods(server, of, &never_read).await?
+        {
+            return Ok(read.months);
         }
         months(server, of).await
     };
-    let raw = async {
-        match ask {
-            Ask::Months => Ok(None),
-            Ask::All(_) => count_raw(server, of).await.map(Some),
-        }
-    };
-    let (months, raw) = tokio::try_join!(months, raw)?;
-    if !months.is_empty() {
+    let (months, raw) = tokio::try_join!(months, count_raw(server, of))?;
+    let raw = Some(raw);
+    let marks = Marks { raw, months };
+    if !marks.months.is_empty() {
         server.kept.remember(of, |busy| {
-            busy.months = months.keys().copied().collect();
+            (busy.marks, busy.version) = (marks.clone(), version);
         });
     }
-    Ok(Marks { raw, months })
+    Ok(marks)
+}
+
+/// What the tables with the marks are made of: a number that is another one when any of their parts is. `None` when the
+/// server does not say: it may hide its parts from this user, or have none where the tables only pass questions on.
+async fn version(server: &Server) -> Option<u64> {
+    if server.kept.has_no_version.load(Ordering::Relaxed) {
+        return None;
+    }
+    let sql = "SELECT sum(cityHash64(table, name, hash_of_all_files)) FROM system.parts
+         WHERE active AND database = 'signpost' AND table IN ('clicks', 'clicks_by_period')";
+    let query = server.query(sql, ANSWER_TIMEOUT).ok()?;
+    let read = tokio::time::timeout(ANSWER_TIMEOUT, query.fetch_one::<u64>());
+    match read.await {
+        Ok(Ok(0)) | Err(_) => None,
+        Ok(Ok(version)) => Some(version),
+        Ok(Err(error)) => {
+            if matches!(&error, Error::BadResponse(text) if text.contains(ACCESS_DENIED)) {
+                tracing::info!(%error, "statistics of busy links cost more: system.parts cannot be read");
+                server.kept.has_no_version.store(true, Ordering::Relaxed);
+            }
+            None
+        }
+    }
 }
 
 async fn months(server: &Server, of: Of) -> Result<BTreeMap<u16, u64>, StatsError> {

@@ -132,7 +132,7 @@ pub(super) fn never_read(server: &Server, of: Of, span: &Span) -> Vec<Period> {
     else {
         return Vec::new();
     };
-    let months = within(span, busy.months.iter());
+    let months = within(span, busy.marks.months.keys());
     let periods = span.periods(&months).into_iter();
     periods
         .map(|(period, _)| period)
