@@ -208,8 +208,13 @@ pub(super) async fn marks(server: &Server, of: Of, ask: Ask<'_>) -> Result<Marks
         }
         return Ok(marks);
     };
-    // Before the marks: what changes between both is found to have changed by the next call.
-    let version = version(server).await;
+    let never_read = values::never_read(server, of, span);
+    let version = if never_read.is_empty() {
+        // Before the marks: what changes between both is found to have changed by the next call.
+        version(server).await
+    } else {
+        None
+    };
     if version.is_some()
         && let Some(busy) = server.kept.busy.get(&of)
         && busy.version == version
@@ -217,7 +222,7 @@ pub(super) async fn marks(server: &Server, of: Of, ask: Ask<'_>) -> Result<Marks
         return Ok(busy.marks);
     }
     let months = async {
-        let never_read = values::never_read(server, of, span);
+        // With the marks of its instant, by one question.
         if !never_read.is_empty()
             && let Some(read) = values::read_periods(server, of, &never_read).await?
         {
@@ -230,7 +235,9 @@ pub(super) async fn marks(server: &Server, of: Of, ask: Ask<'_>) -> Result<Marks
     let marks = Marks { raw, months };
     if !marks.months.is_empty() {
         server.kept.remember(of, |busy| {
-            (busy.marks, busy.version) = (marks.clone(), version);
+            if version.is_some() || busy.marks != marks {
+                (busy.marks, busy.version) = (marks.clone(), version);
+            }
         });
     }
     Ok(marks)

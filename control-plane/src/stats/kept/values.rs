@@ -245,7 +245,7 @@ fn sum(
     wanted: &[(Period, i64)],
     pieces: &HashMap<Period, Arc<PeriodValues>>,
 ) -> WholeDays {
-    let mut sums: HashMap<(u8, &[u8]), i64> = HashMap::new();
+    let mut sums: HashMap<(u8, &[u8]), i64, foldhash::fast::RandomState> = HashMap::default();
     let mut days: BTreeMap<i64, u64> = BTreeMap::new();
     for (period, sign) in wanted {
         let Some(piece) = pieces.get(period) else {
