@@ -151,7 +151,7 @@ fn clickhouse(url: &str) -> Result<String, String> {
     let authority = authority.split(['/', '?']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
     let named = format!("SIGNPOST_CLICKHOUSE_URL at {host}");
-    let port = if url.starts_with("https") { 8443 } else { 8123 };
+    let port = if url.starts_with("https") { 443 } else { 80 };
     let target = if host.contains(':') {
         host.to_owned()
     } else {

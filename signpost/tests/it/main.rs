@@ -17,6 +17,7 @@ mod edge;
 mod files;
 mod groups;
 mod hostile;
+mod https;
 mod life;
 mod limits;
 mod link_fields;
