@@ -24,7 +24,6 @@ use crate::domain::date::DAY_MS;
 use crate::domain::destination::OwnAddress;
 use crate::domain::uuids::Uuids;
 use crate::fetch::Fetcher;
-use crate::looks::{self, Looks};
 use crate::ownership::{self, Ownership};
 use crate::passwords::Passwords;
 use crate::rate::RateLimiter;
@@ -37,7 +36,7 @@ use crate::store::{
     Engine, Store, blobs, bootstrap, id_key, keys, links, oauth, pages, quarantine, salts,
 };
 use crate::usage::Usage;
-use crate::{blocklist, metrics, router, server};
+use crate::{blocklist, looks, metrics, router, server};
 
 /// Time between looks whether salts must change: far shorter than a salt is made ahead.
 const SALTS_EVERY: Duration = Duration::from_secs(60);
@@ -89,8 +88,6 @@ pub struct App {
     pub fetcher: Fetcher,
     /// New links on their way into the database.
     pub(crate) adding: Adding,
-    /// What is to be asked of destinations.
-    pub(crate) looks: Looks,
     /// Turns at drawing images, which take memory and time.
     pub(crate) drawing: Semaphore,
     /// Where files lie.
@@ -172,6 +169,11 @@ pub async fn start(
     let rules = blocklist::read(config.blocklist.as_deref())?;
     let quarantine_ms = i64::from(config.slug_quarantine_days) * DAY_MS;
     let guard = Guard::new(rules, quarantine_ms, clock.clone());
+    let guard = if config.ask_destinations {
+        guard.asking()
+    } else {
+        guard
+    };
     let store = Store::open(&config.database_url.0).await?.guarded(guard);
     let (host, base_url) = public_place(&config)?;
     let wanted = bootstrap::Wanted {
@@ -185,9 +187,7 @@ pub async fn start(
         .await
         .with_context(|| format!("cannot listen on SIGNPOST_API_ADDR={}", config.api_addr))?;
     let api_addr = listener.local_addr()?;
-    let (looks, waiting) = Looks::new();
     let app = Arc::new(App {
-        looks,
         adding: Adding::new(store.clone(), clock.clone(), default_domain.clone()),
         stats: Stats::new(&config)?,
         feed_token: data_dir.feed_token(config.feed_token.as_ref())?,
@@ -224,14 +224,13 @@ pub async fn start(
         tokio::spawn(until(shutdown.clone(), blocklist::keep(app.clone()))),
         tokio::spawn(until(
             shutdown.clone(),
-            looks::look_at_new(app.clone(), waiting),
-        )),
-        tokio::spawn(until(shutdown.clone(), looks::look_at_frames(app.clone()))),
-        tokio::spawn(until(
-            shutdown.clone(),
             ownership::keep_looking(app.clone()),
         )),
     ];
+    if app.config.ask_destinations {
+        let looking = looks::keep_looking(app.clone());
+        tasks.push(tokio::spawn(until(shutdown.clone(), looking)));
+    }
     tasks.push(match store.engine() {
         Engine::Postgres => tokio::spawn(until(shutdown, listen(app.clone()))),
         Engine::Sqlite => tokio::spawn(until(shutdown, checkpoint(app.clone()))),
