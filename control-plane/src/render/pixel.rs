@@ -23,7 +23,6 @@
 //!
 //! What a vendor's code loads beyond these hosts, or runs inline (custom HTML of a tag manager), the policy refuses.
 
-use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::document::{Document, js_string};
@@ -47,7 +46,7 @@ pub(super) fn add(document: &mut Document, vendor: Vendor, name: &str, tags: &[&
     document.sources.extend(code.sources);
     for tag in tags {
         let tag = utf8_percent_encode(tag, NON_ALPHANUMERIC).to_string();
-        document.noscript.extend(without_script(vendor, &tag));
+        without_script(document, vendor, &tag);
     }
 }
 
@@ -129,11 +128,11 @@ fn code(vendor: Vendor) -> Code {
 }
 
 /// What the vendor gives for browsers without JavaScript; `tag` is percent-encoded.
-fn without_script(vendor: Vendor, tag: &str) -> Option<Markup> {
+fn without_script(document: &mut Document, vendor: Vendor, tag: &str) {
     let url = match vendor {
         Vendor::Gtm => {
             let url = format!("https://www.googletagmanager.com/ns.html?id={tag}");
-            return Some(html! { iframe.pixel title="Google Tag Manager" src=(url) {} });
+            return document.frames.push(("Google Tag Manager", url));
         }
         Vendor::Facebook => format!("https://www.facebook.com/tr?id={tag}&ev=PageView&noscript=1"),
         Vendor::Linkedin => format!("https://px.ads.linkedin.com/collect/?pid={tag}&fmt=gif"),
@@ -148,7 +147,7 @@ fn without_script(vendor: Vendor, tag: &str) -> Option<Markup> {
         | Vendor::Adroll
         | Vendor::Snapchat
         | Vendor::Reddit
-        | Vendor::Tiktok => return None,
+        | Vendor::Tiktok => return,
     };
-    Some(html! { img.pixel alt="" src=(url); })
+    document.pictures.push(url);
 }
