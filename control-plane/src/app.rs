@@ -11,7 +11,6 @@ use anyhow::Context as _;
 use schemas::health::Health;
 use schemas::settings::Secret;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +23,7 @@ use crate::domain::date::DAY_MS;
 use crate::domain::destination::OwnAddress;
 use crate::domain::uuids::Uuids;
 use crate::fetch::Fetcher;
-use crate::looks::{self, Looks};
+use crate::files::turns::Turns;
 use crate::ownership::{self, Ownership};
 use crate::passwords::Passwords;
 use crate::rate::RateLimiter;
@@ -37,7 +36,8 @@ use crate::store::{
     Engine, Store, blobs, bootstrap, id_key, keys, links, oauth, pages, quarantine, salts,
 };
 use crate::usage::Usage;
-use crate::{blocklist, metrics, router, server};
+use crate::workers::Workers;
+use crate::{blocklist, looks, metrics, router, server};
 
 /// Time between looks whether salts must change: far shorter than a salt is made ahead.
 const SALTS_EVERY: Duration = Duration::from_secs(60);
@@ -51,11 +51,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// Pause before listening to PostgreSQL again after the connection broke.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
-/// Images drawn at the same time: 30 MB each at most, and a core's work.
+/// Images drawn at the same time: a large one takes 30 MB and some 100 ms of a core.
 const DRAWING: usize = 4;
-
-/// Uploads at the same time: each may hold a part of 8 MiB on its way into a bucket.
-const UPLOADS: usize = 32;
 
 /// Time between looks whether a link's last instant has come. It is not there from that instant on, whatever the look says.
 const DELETE_EVERY: Duration = Duration::from_secs(1);
@@ -89,14 +86,12 @@ pub struct App {
     pub fetcher: Fetcher,
     /// New links on their way into the database.
     pub(crate) adding: Adding,
-    /// What is to be asked of destinations.
-    pub(crate) looks: Looks,
-    /// Turns at drawing images, which take memory and time.
-    pub(crate) drawing: Semaphore,
+    /// Room to draw and read images.
+    pub(crate) drawing: Workers,
     /// Where files lie.
     pub(crate) storage: Storage,
     /// Turns at uploading.
-    pub(crate) uploads: Semaphore,
+    pub(crate) uploads: Turns,
     /// How each dialect is called, and how often it was.
     pub(crate) dialects: Dialects,
     /// Forms a minute, by visitor.
@@ -172,6 +167,11 @@ pub async fn start(
     let rules = blocklist::read(config.blocklist.as_deref())?;
     let quarantine_ms = i64::from(config.slug_quarantine_days) * DAY_MS;
     let guard = Guard::new(rules, quarantine_ms, clock.clone());
+    let guard = if config.ask_destinations {
+        guard.asking()
+    } else {
+        guard
+    };
     let store = Store::open(&config.database_url.0).await?.guarded(guard);
     let (host, base_url) = public_place(&config)?;
     let wanted = bootstrap::Wanted {
@@ -185,17 +185,15 @@ pub async fn start(
         .await
         .with_context(|| format!("cannot listen on SIGNPOST_API_ADDR={}", config.api_addr))?;
     let api_addr = listener.local_addr()?;
-    let (looks, waiting) = Looks::new();
     let app = Arc::new(App {
-        looks,
         adding: Adding::new(store.clone(), clock.clone(), default_domain.clone()),
         stats: Stats::new(&config)?,
         feed_token: data_dir.feed_token(config.feed_token.as_ref())?,
         own_address: OwnAddress::new(config.proxy_addr, &config.public_url),
         fetcher: Fetcher::new(config.fetch_allow.clone())?,
-        drawing: Semaphore::new(DRAWING),
+        drawing: Workers::new(DRAWING),
         storage: Storage::open(&config.files.place, store.clone(), clock.clone())?,
-        uploads: Semaphore::new(UPLOADS),
+        uploads: Turns::default(),
         dialects: Dialects::default(),
         visitors: RateLimiter::default(),
         uuids: id_key::of_installation(&store).await?,
@@ -224,14 +222,13 @@ pub async fn start(
         tokio::spawn(until(shutdown.clone(), blocklist::keep(app.clone()))),
         tokio::spawn(until(
             shutdown.clone(),
-            looks::look_at_new(app.clone(), waiting),
-        )),
-        tokio::spawn(until(shutdown.clone(), looks::look_at_frames(app.clone()))),
-        tokio::spawn(until(
-            shutdown.clone(),
             ownership::keep_looking(app.clone()),
         )),
     ];
+    if app.config.ask_destinations {
+        let looking = looks::keep_looking(app.clone());
+        tasks.push(tokio::spawn(until(shutdown.clone(), looking)));
+    }
     tasks.push(match store.engine() {
         Engine::Postgres => tokio::spawn(until(shutdown, listen(app.clone()))),
         Engine::Sqlite => tokio::spawn(until(shutdown, checkpoint(app.clone()))),

@@ -350,11 +350,8 @@ async fn fetch_one(app: &App, field: &'static str, url: &str) -> Result<Fetched,
     let answer = answer
         .and_then(crate::fetch::Fetched::successful)
         .map_err(|error| refuse(error.to_string()))?;
-    let turn = app.drawing.acquire().await.map_err(anyhow::Error::new)?;
     let bytes = answer.body.clone();
-    let looked = tokio::task::spawn_blocking(move || qr_image::inspect(&bytes));
-    let looked = looked.await.map_err(anyhow::Error::new)?;
-    drop(turn);
+    let looked = app.drawing.run(move || qr_image::inspect(&bytes)).await?;
     let (content_type, width, height) = looked.map_err(|error| refuse(error.to_string()))?;
     Ok(Fetched {
         url: url.to_owned(),

@@ -7,10 +7,11 @@
 pub(crate) mod arriving;
 pub(crate) mod multipart;
 mod receive;
+pub(crate) mod turns;
 
 use schemas::slug::Slug;
 
-pub(crate) use self::receive::{Room, Source, receive, room, turn};
+pub(crate) use self::receive::{Room, Source, receive, room};
 use crate::app::App;
 use crate::domain::field;
 use crate::domain::file::{FileName, MAX_NAME};

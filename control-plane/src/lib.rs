@@ -41,6 +41,7 @@ pub mod storage;
 pub mod store;
 mod usage;
 mod visitor;
+mod workers;
 
 pub use app::{Running, run, start};
 pub use clock::Clock;

@@ -13,10 +13,10 @@ use crate::domain::field::FieldError;
 use crate::domain::link::{Content, Edit, Groups};
 use crate::domain::page::PageSpec;
 use crate::error::ApiError;
-use crate::looks::Look;
 use crate::pages::PageError;
 use crate::store::domains::{self, Domain};
 use crate::store::links::{self, Added, Change, Inserted, Link, NewLink, Together, WriteError};
+use crate::store::looks::Look;
 use crate::store::quarantine;
 
 /// What a caller wants of a new link, or of a changed one.
@@ -72,6 +72,7 @@ impl Ready {
             groups: self.wish.groups.clone(),
             imported_clicks: self.wish.imported_clicks,
             created_at: self.wish.created_at,
+            look: self.wish.look,
         }
     }
 }
@@ -80,12 +81,11 @@ impl Ready {
 pub(crate) async fn add(app: &App, workspace: i64, mut wish: Wish) -> Result<Link, ApiError> {
     hash_passwords(app, std::iter::once(&mut wish)).await?;
     let checks = Checks::of(app, hosts(std::iter::once(&wish))).await?;
-    let look = wish.look;
     let ready = prepare(app, workspace, (&checks, &mut Named::default()), wish).await?;
     if ready.new_link(&app.default_domain).stands_alone() {
         let domain = ready.domain.as_ref().unwrap_or(&app.default_domain).id;
         let added = app.adding.add(workspace, ready).await?;
-        return added_one(app, (workspace, domain), look, added).await;
+        return added_one(app, (workspace, domain), added).await;
     }
     let wish = ready.wish;
     let mut added = add_all(app, workspace, vec![Ok(wish)], Together::AllOrNothing).await?;
@@ -142,7 +142,7 @@ pub(crate) async fn add_all(
                 continue;
             }
             let domain = ready.domain.as_ref().unwrap_or(&app.default_domain).id;
-            let result = added_one(app, (workspace, domain), ready.wish.look, added).await;
+            let result = added_one(app, (workspace, domain), added).await;
             if let Some(slot) = results.get_mut(*place) {
                 *slot = Some(result);
             }
@@ -164,15 +164,10 @@ pub(crate) async fn add_all(
 async fn added_one(
     app: &App,
     (workspace, domain): (i64, i64),
-    look: Look,
     added: Added,
 ) -> Result<Link, ApiError> {
     match added {
-        Added::Link(link) => {
-            app.looks.want(app, &link, look);
-            app.looks.want_framing(&link);
-            Ok(*link)
-        }
+        Added::Link(link) => Ok(*link),
         Added::Taken(slug) => Err(taken(app, workspace, (domain, slug)).await?),
         Added::Refused(error) => Err(error.into()),
     }
@@ -206,13 +201,7 @@ pub(crate) async fn update(
         groups: &wish.groups,
     };
     match links::update(&app.store, (workspace, id), change, now_ms).await {
-        Ok(link) => {
-            if wish.edit.destination.is_some() {
-                app.looks.want(app, &link, wish.look);
-            }
-            app.looks.want_framing(&link);
-            Ok(link)
-        }
+        Ok(link) => Ok(link),
         Err(WriteError::NotFound) => Err(ApiError::not_found("link", id)),
         Err(WriteError::Taken(slug)) => {
             let domain = match &domain {

@@ -6,23 +6,23 @@
 //! redirector shows only here. Its visitors are led nowhere then, until it leads elsewhere. The look ends before it asks one
 //! of ours, so it counts nowhere as a visit.
 //!
-//! Links wait in a bounded queue in memory: what does not fit, or waits when the process ends, stays without a title
-//! and is taken to lead where it says (counted). Framing waits in the database, for visitors depend on it: it is asked soon after a link begins to frame its
-//! destination or leads elsewhere, and again each day. Until an answer is there, and when none comes, the link frames, as
-//! its owner asked; only a clear no makes it a redirect.
+//! Links wait in the database ([`crate::store::looks`]), noted by the transaction that made them, so each is looked at however
+//! many there are and whoever ends meanwhile, by any control plane. A destination that cannot be reached is tried again some
+//! times, and then taken to lead where it says. One that a link shows in a frame is asked again each day, since visitors depend
+//! on the answer; until there is one, and when none comes, the link frames, as its owner asked; only a clear no makes it a
+//! redirect.
 //!
 //! Only a link's own destination is asked: those of its rules and variants are taken to be like it. A destination that
 //! redirects to ours later is found when its link frames it or is led there anew.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream;
 use http::HeaderMap;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, X_FRAME_OPTIONS};
-use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
 use url::Url;
 
 use crate::app::App;
@@ -33,23 +33,27 @@ use crate::domain::link::{Edit, Found};
 use crate::domain::page_title;
 use crate::fetch::{Course, FetchError, Fetched, Overflow, Wanted};
 use crate::metrics;
-use crate::store::framed;
-use crate::store::links::{self, Change, WriteError};
+use crate::store::links::{self, Change, Link, WriteError};
+use crate::store::looks::{self, Claimed, Look, Next};
 
-/// Links that may wait for a look: some minutes of looks, a few kilobytes.
-const WAITING: usize = 1000;
+/// Looks at the same time: some hundred kilobytes each, and a part of the turns that the way out has.
+const AT_ONCE: usize = 8;
 
-/// Looks at the same time of each kind: some hundred kilobytes each, and a part of the turns that the way out has.
-const AT_ONCE: usize = 4;
-
-/// Links asked about framing between two questions to the database.
+/// Links taken by one claim: a transaction for so many looks.
 const CLAIMED: i64 = 32;
 
 /// Time between questions to the database when nobody has said that there is something to do.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// Time after which a link that was claimed comes again, in milliseconds: more than those of a claim take when all of
+/// their destinations let us wait ([`PAGE`]).
+const LOST_AFTER_MS: i64 = 2 * 60_000;
+
 /// Time after which framing is asked again, in milliseconds.
 const ASK_AGAIN_MS: i64 = 24 * 3_600_000;
+
+/// Pauses after looks that did not reach the destination, in milliseconds. Then it is given up.
+const PAUSES_MS: [i64; 3] = [60_000, 10 * 60_000, 100 * 60_000];
 
 /// A page's beginning: titles stand in the first kilobytes, behind scripts in the first hundred.
 const PAGE: Wanted = Wanted {
@@ -66,92 +70,44 @@ const PAGE_NOW: Wanted = Wanted {
     ..PAGE
 };
 
-/// What a link's destination is asked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Look {
-    /// Where it leads.
-    #[default]
-    Way,
-    /// The title of its page, too, for a link that has none.
-    Title,
-}
-
-impl Look {
-    /// For the metric.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Way => "way",
-            Self::Title => "title",
-        }
-    }
-}
-
-/// What is to be looked at.
-#[derive(Debug)]
-pub(crate) struct Looks {
-    waiting: mpsc::Sender<(i64, Look)>,
-    framed: Notify,
-}
-
-impl Looks {
-    /// The queue, and its end for [`look_at_new`].
-    pub(crate) fn new() -> (Self, mpsc::Receiver<(i64, Look)>) {
-        let (waiting, end) = mpsc::channel(WAITING);
-        let framed = Notify::new();
-        (Self { waiting, framed }, end)
-    }
-
-    /// Asks for a look at where a link leads that is new there. Never waits.
-    pub(crate) fn want(&self, app: &App, link: &links::Link, look: Look) {
-        let look = match look {
-            Look::Title if link.content.title.is_empty() => Look::Title,
-            // Whoever asks about framing asks this, too.
-            _ if link.content.extras.wanted_page().frames() => return,
-            _ => Look::Way,
-        };
-        if app.config.ask_destinations && self.waiting.try_send((link.id, look)).is_err() {
-            metrics::looked(look.name(), "dropped");
-        }
-    }
-
-    /// Says that a link may frame what was not asked yet.
-    pub(crate) fn want_framing(&self, link: &links::Link) {
-        if link.content.extras.wanted_page().frames() {
-            self.framed.notify_one();
-        }
-    }
-}
-
-/// Looks at what new links lead to until the process ends.
-pub(crate) async fn look_at_new(app: Arc<App>, mut waiting: mpsc::Receiver<(i64, Look)>) {
-    stream::poll_fn(|context| waiting.poll_recv(context))
-        .for_each_concurrent(AT_ONCE, |(link, what)| {
-            look(&app, (link, what), what.name())
-        })
-        .await;
-}
-
-/// Asks about framing until the process ends.
-pub(crate) async fn look_at_frames(app: Arc<App>) {
+/// Looks at what waits until the process ends.
+pub(crate) async fn keep_looking(app: Arc<App>) {
+    // Tasks, and not futures of this loop: one may hold the one writer of SQLite that the loop waits for.
+    let mut under_way = JoinSet::new();
+    let mut claimed = VecDeque::new();
+    let mut done: Vec<(Claimed, Next)> = Vec::new();
     loop {
-        let now_ms = app.clock.now_ms();
-        let due = if app.config.ask_destinations {
-            framed::claim(&app.store, now_ms, now_ms + ASK_AGAIN_MS, CLAIMED).await
-        } else {
-            Ok(Vec::new())
-        };
-        let due = due.unwrap_or_else(|error| {
-            tracing::error!(%error, "cannot read which links frame their destination");
-            Vec::new()
-        });
-        if due.is_empty() {
-            // A word or the time: either way the database says what is due.
-            let _ = tokio::time::timeout(IDLE, app.looks.framed.notified()).await;
-            continue;
+        if claimed.is_empty() && under_way.len() < AT_ONCE {
+            let now_ms = app.clock.now_ms();
+            let wanted = looks::Wanted {
+                now_ms,
+                until: now_ms + LOST_AFTER_MS,
+                limit: CLAIMED,
+            };
+            match looks::turn(&app.store, &done, wanted).await {
+                Ok(turn) => {
+                    done.clear();
+                    metrics::looks_late(turn.late_ms as f64 / 1000.0);
+                    claimed.extend(turn.claimed);
+                }
+                Err(error) => tracing::error!(%error, "cannot read which links wait for a look"),
+            }
         }
-        stream::iter(due)
-            .for_each_concurrent(AT_ONCE, |link| look(&app, (link, Look::Title), "frame"))
-            .await;
+        while under_way.len() < AT_ONCE
+            && let Some(next) = claimed.pop_front()
+        {
+            under_way.spawn(look(Arc::clone(&app), next));
+        }
+        let has_room = under_way.len() < AT_ONCE;
+        // A look that ends, a word or the time: whichever, the database says what is due.
+        tokio::select! {
+            Some(ended) = under_way.join_next() => match ended {
+                Ok(settled) => done.extend(settled),
+                Err(error) => tracing::error!(%error, "a look broke off, it is made again later"),
+            },
+            () = app.store.looks_noted(), if has_room => {}
+            () = tokio::time::sleep(IDLE), if has_room => {}
+        }
     }
 }
 
@@ -166,18 +122,59 @@ pub(crate) async fn title_now(app: &App, url: &str) -> Option<String> {
     title
 }
 
-async fn look(app: &App, link: (i64, Look), what: &'static str) {
-    let outcome = match look_at(app, link).await {
-        Ok(outcome) => outcome,
+/// What came of a look.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Found,
+    LeadsBack,
+    Nothing,
+    Unreachable,
+}
+
+/// What becomes of the link; `None` when that could not be found out, and it comes again by itself.
+async fn look(app: Arc<App>, claimed: Claimed) -> Option<(Claimed, Next)> {
+    let link = match links::of_any_workspace(&app.store, claimed.link).await {
+        Ok(Some(link)) => link,
+        Ok(None) => return Some((claimed, Next::Never)),
         Err(error) => {
-            tracing::error!(
-                error = format!("{error:#}"),
-                "cannot keep what a destination says"
-            );
-            "failed"
+            tracing::error!(%error, "cannot read a link that is to be looked at");
+            return None;
         }
     };
+    let frames = link.content.extras.wanted_page().frames();
+    let wants_title = claimed.look == Look::Title && link.content.title.is_empty();
+    let what = match (frames, wants_title) {
+        (true, _) => "frame",
+        (false, true) => "title",
+        (false, false) => "way",
+    };
+    let outcome = match look_at(&app, &link, wants_title).await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::error!(error, "cannot keep what a destination says");
+            metrics::looked(what, "failed");
+            return None;
+        }
+    };
+    let now_ms = app.clock.now_ms();
+    let failures = claimed.failures;
+    let pause = usize::try_from(failures)
+        .ok()
+        .and_then(|n| PAUSES_MS.get(n));
+    let (outcome, next) = match (outcome, pause) {
+        (Outcome::Unreachable, Some(pause)) => ("unreachable", Some((pause, failures + 1))),
+        (Outcome::Unreachable, None) => ("given_up", frames.then_some((&ASK_AGAIN_MS, failures))),
+        (Outcome::Found, _) => ("found", frames.then_some((&ASK_AGAIN_MS, 0))),
+        (Outcome::LeadsBack, _) => ("leads_back", frames.then_some((&ASK_AGAIN_MS, 0))),
+        (Outcome::Nothing, _) => ("nothing", frames.then_some((&ASK_AGAIN_MS, 0))),
+    };
     metrics::looked(what, outcome);
+    let next = next.map_or(Next::Never, |(pause, failures)| Next::At {
+        due_at: now_ms + pause,
+        failures,
+    });
+    Some((claimed, next))
 }
 
 /// A way that leads to none of ours.
@@ -201,11 +198,7 @@ impl Course for Away<'_> {
     }
 }
 
-/// What was learned, for the metric.
-async fn look_at(app: &App, (id, look): (i64, Look)) -> anyhow::Result<&'static str> {
-    let Some(link) = links::of_any_workspace(&app.store, id).await? else {
-        return Ok("nothing");
-    };
+async fn look_at(app: &App, link: &Link, wants_title: bool) -> anyhow::Result<Outcome> {
     let content = &link.content;
     let extras = &content.extras;
     let mut found = Found {
@@ -218,7 +211,7 @@ async fn look_at(app: &App, (id, look): (i64, Look)) -> anyhow::Result<&'static 
     let page = app.fetcher.get_along(&content.destination, &PAGE, &away);
     match page.await {
         Ok(page) => {
-            if look == Look::Title && content.title.is_empty() {
+            if wants_title {
                 found.title = title(&page);
             }
             // The headers of an error are those of whoever made the error page.
@@ -227,14 +220,18 @@ async fn look_at(app: &App, (id, look): (i64, Look)) -> anyhow::Result<&'static 
             }
         }
         Err(FetchError::OffCourse) => found.leads_back = true,
-        Err(_) => return Ok("nothing"),
+        // It will be no other one the next time.
+        Err(FetchError::Url | FetchError::Redirects | FetchError::TooLarge(_)) => {
+            return Ok(Outcome::Nothing);
+        }
+        Err(_) => return Ok(Outcome::Unreachable),
     }
     let leads_back = found.leads_back;
     let is_new = found.title.is_some()
         || leads_back != extras.leads_back
         || (extras.wanted_page().frames() && found.refuses_frame != extras.refuses_frame);
     if !is_new {
-        return Ok("nothing");
+        return Ok(Outcome::Nothing);
     }
     let edit = Edit {
         found: Some(found),
@@ -246,12 +243,12 @@ async fn look_at(app: &App, (id, look): (i64, Look)) -> anyhow::Result<&'static 
         slug: None,
         groups: &Default::default(),
     };
-    let place = (link.workspace_id, id);
+    let place = (link.workspace_id, link.id);
     match links::update(&app.store, place, change, app.clock.now_ms()).await {
-        Ok(_) if leads_back => Ok("leads_back"),
-        Ok(_) => Ok("found"),
+        Ok(_) if leads_back => Ok(Outcome::LeadsBack),
+        Ok(_) => Ok(Outcome::Found),
         // Deleted meanwhile, or full of other settings: nobody waits for this.
-        Err(WriteError::NotFound | WriteError::Refused(_)) => Ok("nothing"),
+        Err(WriteError::NotFound | WriteError::Refused(_)) => Ok(Outcome::Nothing),
         Err(error) => Err(error.into()),
     }
 }

@@ -38,6 +38,7 @@ const BLOCKLIST_STALE: &str = "control_plane_blocklist_stale";
 const BLOCKED_LINKS: &str = "control_plane_blocked_links_total";
 const BLOCKED_DESTINATIONS: &str = "control_plane_blocked_destinations_total";
 const DESTINATION_LOOKS: &str = "control_plane_destination_looks_total";
+const LOOKS_LATE: &str = "control_plane_destination_looks_late_seconds";
 const DATABASE_RESTORED: &str = "control_plane_database_restored_total";
 const LISTENER_LOST: &str = "control_plane_listener_lost_total";
 
@@ -150,7 +151,12 @@ pub(crate) fn describe() {
     );
     describe_counter!(
         DESTINATION_LOOKS,
-        "Looks at destinations, by what: way, title or frame; and outcome: found, leads_back (to a short domain of ours, the link is shut), nothing, failed (not kept), or dropped (too many waited)"
+        "Looks at destinations, by what: way, title or frame; and outcome: found, leads_back (to a short domain of ours, the link is shut), nothing, unreachable (tried again later), given_up (unreachable too often), or failed (what was found could not be kept: tried again)"
+    );
+    describe_gauge!(
+        LOOKS_LATE,
+        Unit::Seconds,
+        "How long the oldest link that waits for a look had waited when links were last taken"
     );
     describe_counter!(
         DATABASE_RESTORED,
@@ -203,7 +209,12 @@ pub(crate) fn destination_blocked() {
     counter!(BLOCKED_DESTINATIONS).increment(1);
 }
 
-/// A look at a destination ended, or did not begin.
+/// The oldest link that waited for a look had waited so long.
+pub(crate) fn looks_late(seconds: f64) {
+    gauge!(LOOKS_LATE).set(seconds);
+}
+
+/// A look at a destination ended.
 pub(crate) fn looked(what: &'static str, outcome: &'static str) {
     counter!(DESTINATION_LOOKS, "what" => what, "outcome" => outcome).increment(1);
 }

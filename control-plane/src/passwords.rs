@@ -1,11 +1,9 @@
 //! Hashing people's passwords off the threads that serve, a few at a time: each takes tens of milliseconds and 19 MiB, and
 //! how many are asked for is the callers' choice.
 
-use anyhow::Context as _;
-use tokio::sync::Semaphore;
-
 use crate::domain::password;
 use crate::error::ApiError;
+use crate::workers::Workers;
 
 /// Passwords hashed at once; more would take the machine from everything else.
 const AT_ONCE: usize = 2;
@@ -17,13 +15,13 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAA
 /// The room for it.
 #[derive(Debug)]
 pub(crate) struct Passwords {
-    room: Semaphore,
+    room: Workers,
 }
 
 impl Default for Passwords {
     fn default() -> Self {
         Self {
-            room: Semaphore::new(AT_ONCE),
+            room: Workers::new(AT_ONCE),
         }
     }
 }
@@ -43,10 +41,7 @@ impl Passwords {
     /// # Errors
     /// The process is at its end.
     pub(crate) async fn digest(&self, secret: String) -> anyhow::Result<String> {
-        let _room = self.room.acquire().await.context("no room to hash")?;
-        tokio::task::spawn_blocking(move || password::hash(&secret))
-            .await
-            .context("hashing a password broke off")?
+        self.room.run(move || password::hash(&secret)).await?
     }
 
     /// Whether `secret` is the password of `hash`. Takes as long without one.
@@ -61,12 +56,10 @@ impl Passwords {
         if secret.len() > password::MAX_BYTES {
             return Ok(false);
         }
-        let _room = self.room.acquire().await.context("no room to hash")?;
-        tokio::task::spawn_blocking(move || {
+        let check = move || {
             let right = password::verify(&secret, hash.as_deref().unwrap_or(NOBODY));
             right && hash.is_some()
-        })
-        .await
-        .context("checking a password broke off")
+        };
+        self.room.run(check).await
     }
 }

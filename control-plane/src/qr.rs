@@ -420,10 +420,8 @@ async fn fetch_logo(app: &App, url: &str) -> Result<Bytes, ApiError> {
     let fetched = fetched
         .and_then(crate::fetch::Fetched::successful)
         .map_err(|error| ApiError::field("logo", error.to_string()))?;
-    let _turn = turn(app).await?;
-    let png =
-        tokio::task::spawn_blocking(move || Logo::decode(&fetched.body).map(|logo| logo.to_png()));
-    let png = png.await.map_err(anyhow::Error::new)?;
+    let read = move || Logo::decode(&fetched.body).map(|logo| logo.to_png());
+    let png = app.drawing.run(read).await?;
     let png = png.map_err(|error| ApiError::field("logo", error.to_string()))?;
     Ok(png.into())
 }
@@ -441,21 +439,14 @@ async fn draw_image(
     style: Style,
     logo: Option<Bytes>,
 ) -> Result<Picture, ApiError> {
-    let _turn = turn(app).await?;
-    let drawing = tokio::task::spawn_blocking(move || {
+    let draw = move || {
         let logo = logo.map(|png| Logo::decode(&png)).transpose()?;
         let drawn = qr_image::render(field, &text, &style, logo.as_ref());
         Ok::<_, anyhow::Error>((text, drawn))
-    });
-    let (text, drawn) = drawing.await.map_err(anyhow::Error::new)??;
+    };
+    let (text, drawn) = app.drawing.run(draw).await??;
     Ok(Picture {
         text,
         bytes: drawn?.into(),
     })
-}
-
-/// A turn at the images: a large one takes 30 MB and some 100 ms of a core.
-async fn turn(app: &App) -> Result<tokio::sync::SemaphorePermit<'_>, ApiError> {
-    let turn = app.drawing.acquire().await.map_err(anyhow::Error::new)?;
-    Ok(turn)
 }

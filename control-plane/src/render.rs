@@ -93,7 +93,7 @@ pub fn notice(status: u16, title: &str, text: &str) -> Rendered {
 const PAGE_CSS: &str = include_str!("render/page.css");
 
 /// Runs pixels and goes on. Where scripts run, as soon as the vendors' code is there, one second later at the latest;
-/// else when the vendors' images are there.
+/// else after that second, where a vendor has anything for such browsers.
 fn go_on() -> Document {
     let mut document = Document::new(html! { (Hole(HOST)) });
     document.style.push_str(PAGE_CSS);

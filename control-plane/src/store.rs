@@ -8,11 +8,13 @@
 //! What visitors can see is written through [`feed::Write`], which puts the feed's change into the same transaction.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Transaction};
+use tokio::sync::Notify;
 
 pub mod accounts;
 pub mod apps;
@@ -27,12 +29,12 @@ pub mod entries;
 pub mod feed;
 pub mod files;
 pub mod folders;
-pub mod framed;
 pub mod guard;
 pub mod id_key;
 pub mod keys;
 pub mod leases;
 pub mod links;
+pub mod looks;
 pub mod members;
 mod migrate;
 mod newest;
@@ -86,6 +88,7 @@ pub struct Store {
     writer: AnyPool,
     readers: AnyPool,
     newest: newest::Newest,
+    looks_noted: Arc<Notify>,
     guard: guard::Guard,
 }
 
@@ -138,6 +141,7 @@ impl Store {
             writer,
             newest: newest::Newest::of(&readers).await?,
             readers,
+            looks_noted: Arc::default(),
             guard: guard::Guard::default(),
         })
     }
@@ -152,6 +156,11 @@ impl Store {
     /// Rules for rows of `links`.
     pub fn guard(&self) -> &guard::Guard {
         &self.guard
+    }
+
+    /// Waits until this process has committed links to be looked at, if it has not since the last time.
+    pub(crate) async fn looks_noted(&self) {
+        self.looks_noted.notified().await;
     }
 
     /// Which engine this is.

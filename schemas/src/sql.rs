@@ -86,6 +86,11 @@ pub const SQLITE: &[Migration] = &[
         name: "file_size",
         sql: include_str!("../sql/sqlite/0016_file_size.sql"),
     },
+    Migration {
+        number: 17,
+        name: "looks",
+        sql: include_str!("../sql/sqlite/0017_looks.sql"),
+    },
 ];
 
 /// Migrations of PostgreSQL, in order.
@@ -169,6 +174,11 @@ pub const POSTGRES: &[Migration] = &[
         number: 16,
         name: "file_size",
         sql: include_str!("../sql/postgres/0016_file_size.sql"),
+    },
+    Migration {
+        number: 17,
+        name: "looks",
+        sql: include_str!("../sql/postgres/0017_looks.sql"),
     },
 ];
 

@@ -1,10 +1,7 @@
 //! Bytes on their way from a caller into the storage, never more of them than may come.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use bytes::Bytes;
-use tokio::sync::SemaphorePermit;
 
 use super::arriving::{Arriving, Broken};
 use super::multipart::{Form, FormError};
@@ -17,9 +14,6 @@ use crate::store::{files, plans};
 
 /// Bytes that a form may have beside its file: boundaries, heads and other fields.
 const FORM_EXTRA: u64 = 64 << 10;
-
-/// How long an upload waits for others to end.
-const TURN: Duration = Duration::from_secs(10);
 
 /// How much may come.
 #[derive(Debug, Clone)]
@@ -143,20 +137,6 @@ pub(crate) async fn room(app: &App, workspace: i64, less: u64) -> Result<Room, A
         }
     }
     Ok(room)
-}
-
-/// A turn at uploading: each holds memory and a connection for as long as its sender takes.
-///
-/// # Errors
-/// There are too many.
-pub(crate) async fn turn(app: &App) -> Result<SemaphorePermit<'_>, ApiError> {
-    let busy = |_| ApiError::TooMany {
-        retry_after: TURN.as_secs().cast_signed(),
-    };
-    tokio::time::timeout(TURN, app.uploads.acquire())
-        .await
-        .map_err(busy)?
-        .map_err(|error| ApiError::Internal(error.into()))
 }
 
 /// Stores what comes.

@@ -46,8 +46,10 @@ pub(crate) struct Document {
     pub(crate) script: String,
     /// As [`Self::script`], after it.
     pub(crate) script_at_end: String,
-    /// For visitors without JavaScript, at the end of `body`.
-    pub(crate) noscript: Vec<Markup>,
+    /// Pictures that are asked for without JavaScript, and not shown: their URLs, without anything that ends a text of CSS.
+    pub(crate) pictures: Vec<String>,
+    /// Frames that are opened without JavaScript, and not seen: title and URL.
+    pub(crate) frames: Vec<(&'static str, String)>,
     /// Sources (`https://host`, perhaps with `*.`) that scripts, images, frames and calls may come from and go to.
     pub(crate) sources: BTreeSet<&'static str>,
     /// Source of an image of the owner's.
@@ -73,7 +75,8 @@ impl Document {
             body: html! {},
             script: String::new(),
             script_at_end: String::new(),
-            noscript: Vec::new(),
+            pictures: Vec::new(),
+            frames: Vec::new(),
             sources: BTreeSet::new(),
             image_source: None,
             has_frame: false,
@@ -86,7 +89,8 @@ impl Document {
     /// The finished page.
     pub(crate) fn finish(self) -> Rendered {
         let script = format!("{}{}", self.script, self.script_at_end);
-        let csp = self.policy(&script);
+        let without_script = self.style_without_script();
+        let csp = self.policy(&script, &without_script);
         debug_assert!(csp.len() <= MAX_CSP_BYTES, "{csp}");
         let page = html! {
             (DOCTYPE)
@@ -97,16 +101,19 @@ impl Document {
                     meta name="robots" content="noindex";
                     title { (self.title) }
                     (self.head)
-                    @if let Some(seconds) = self.refresh {
+                    @if let Some(seconds) = self.seconds_without_script() {
                         noscript { meta http-equiv="refresh" content={ (seconds) ";url=" (Hole(URL)) }; }
                     }
                     style { (PreEscaped(&self.style)) }
+                    @if !without_script.is_empty() {
+                        noscript { style { (PreEscaped(&without_script)) } }
+                    }
                 }
                 body {
                     (self.body)
                     @if !script.is_empty() { script { (PreEscaped(&script)) } }
-                    @if !self.noscript.is_empty() {
-                        noscript { @for part in &self.noscript { (part) } }
+                    @if !self.frames.is_empty() {
+                        noscript { @for (title, url) in &self.frames { (late_frame(title, url)) } }
                     }
                 }
             }
@@ -119,9 +126,31 @@ impl Document {
         }
     }
 
+    /// When a visitor without JavaScript goes on: not before what is asked for meanwhile has had its second.
+    fn seconds_without_script(&self) -> Option<u32> {
+        let asks = !self.pictures.is_empty() || !self.frames.is_empty();
+        let seconds = self.refresh?;
+        Some(seconds.max(u32::from(asks)))
+    }
+
+    /// Style that asks for the pictures. As the images that vendors give they would have to be there, or to fail, before
+    /// the browser counts the seconds until it goes on, so that one silent vendor held visitors up for as long as a browser
+    /// waits; what an animation begins to show a moment later holds nothing up.
+    fn style_without_script(&self) -> String {
+        if self.pictures.is_empty() {
+            return String::new();
+        }
+        let urls = self.pictures.iter().map(|url| format!("url(\"{url}\")"));
+        let urls = urls.collect::<Vec<_>>().join(",");
+        format!(
+            "@keyframes pictures{{from,to{{background-image:{urls}}}}}\
+             body::after{{content:\"\";position:absolute;width:1px;height:1px;animation:pictures 60s .1s}}"
+        )
+    }
+
     /// The policy. Vendors' sources stand once, in `default-src`: their code loads more code, images and frames from the
     /// same places, and a list for each would be longer than a header should be.
-    fn policy(&self, script: &str) -> String {
+    fn policy(&self, script: &str, without_script: &str) -> String {
         let mut default: Vec<&str> = self.sources.iter().copied().collect();
         let script_hash = hash(script);
         if !script.is_empty() {
@@ -133,6 +162,10 @@ impl Document {
         let mut policy = format!("default-src {}", default.join(" "));
         policy.push_str("; style-src ");
         policy.push_str(&hash(&self.style));
+        if !without_script.is_empty() {
+            policy.push(' ');
+            policy.push_str(&hash(without_script));
+        }
         if let Some(source) = &self.image_source {
             let sources: Vec<&str> = self.sources.iter().copied().collect();
             policy.push_str(&format!("; img-src {source} {}", sources.join(" ")));
@@ -147,6 +180,13 @@ impl Document {
         }
         policy
     }
+}
+
+/// A frame that the page does not wait for, as it would for one with a URL: what it holds leads it there by itself.
+fn late_frame(title: &str, url: &str) -> Markup {
+    let content = format!("0;url={url}");
+    let inside = html! { meta http-equiv="refresh" content=(content); };
+    html! { iframe.pixel title=(title) srcdoc=(inside.into_string()) {} }
 }
 
 /// The name of an inline script or style in a policy.

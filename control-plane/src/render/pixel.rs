@@ -2,28 +2,29 @@
 //! customers' pages, but for what would need `document.write` or inline handlers; sources are the hosts it is known to
 //! call. Tags reach it only as a string literal of ours, or percent-encoded in a URL.
 //!
-//! Where vendors hand out their code, and when ours was written after it; what they have changed since is not known here:
+//! Where vendors hand out their code, when ours was written after it, and what it was held against on 2026-11-22: the vendor's
+//! own page, copies in other people's documentation of this year (which load the same files and make the same calls), or
+//! nothing that could be read. What a vendor has changed where nothing could be read is not known here:
 //!
-//! | type | source | of |
-//! | --- | --- | --- |
-//! | `gtmpixel` | <https://developers.google.com/tag-platform/tag-manager/web> | 2026-11-21 |
-//! | `gapixel`, `adwordspixel` | <https://developers.google.com/tag-platform/gtagjs> | 2026-11-21 |
-//! | `fbpixel` | <https://developers.facebook.com/docs/meta-pixel/get-started> | 2026-11-21 |
-//! | `linkedinpixel` | Campaign Manager, Insight Tag; <https://www.linkedin.com/help/lms> | 2026-11-21 |
-//! | `twitterpixel` | Ads Manager, Events Manager; <https://business.x.com/en/help> | 2026-11-21 |
-//! | `adrollpixel` | the account's `get_pixel`; <https://apidocs.nextroll.com/guides/ecommerce-integration.html> | 2026-11-21 |
-//! | `quorapixel` | Ads Manager, Pixel; <https://quoraadsupport.zendesk.com> | 2026-11-21 |
-//! | `pinterest` | <https://help.pinterest.com/en/business/article/install-the-pinterest-tag> | 2026-11-21 |
-//! | `bing` | Microsoft Advertising, UET tags; <https://help.ads.microsoft.com> | 2026-11-21 |
-//! | `snapchat` | Ads Manager, Events Manager; <https://businesshelp.snapchat.com> | 2026-11-21 |
-//! | `reddit` | Events Manager; <https://business.reddithelp.com> | 2026-11-21 |
-//! | `tiktok` | Events Manager; <https://ads.tiktok.com/help> | 2026-11-21 |
+//! | type | source | of | held against |
+//! | --- | --- | --- | --- |
+//! | `gtmpixel` | <https://developers.google.com/tag-platform/tag-manager/web> | 2026-11-21 | copies |
+//! | `gapixel`, `adwordspixel` | <https://developers.google.com/tag-platform/gtagjs> | 2026-11-21 | copies |
+//! | `fbpixel` | <https://developers.facebook.com/docs/meta-pixel/get-started> | 2026-11-21 | its page |
+//! | `linkedinpixel` | Campaign Manager, Insight Tag; <https://www.linkedin.com/help/lms> | 2026-11-21 | copies |
+//! | `twitterpixel` | Ads Manager, Events Manager; <https://business.x.com/en/help> | 2026-11-21 | copies |
+//! | `adrollpixel` | the account's `get_pixel`; <https://apidocs.nextroll.com/guides/ecommerce-integration.html> | 2026-11-21 | copies |
+//! | `quorapixel` | Ads Manager, Pixel; <https://quoraadsupport.zendesk.com> | 2026-11-21 | nothing |
+//! | `pinterest` | <https://help.pinterest.com/en/business/article/install-the-pinterest-tag> | 2026-11-21 | nothing |
+//! | `bing` | Microsoft Advertising, UET tags; <https://help.ads.microsoft.com> | 2026-11-21 | copies |
+//! | `snapchat` | Ads Manager, Events Manager; <https://businesshelp.snapchat.com> | 2026-11-21 | copies |
+//! | `reddit` | Events Manager; <https://business.reddithelp.com> | 2026-11-21 | copies |
+//! | `tiktok` | Events Manager; <https://ads.tiktok.com/help> | 2026-11-21 | copies |
 //!
 //! A date changes with its file in `pixel/`, and only after a look at the source.
 //!
 //! What a vendor's code loads beyond these hosts, or runs inline (custom HTML of a tag manager), the policy refuses.
 
-use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::document::{Document, js_string};
@@ -47,7 +48,7 @@ pub(super) fn add(document: &mut Document, vendor: Vendor, name: &str, tags: &[&
     document.sources.extend(code.sources);
     for tag in tags {
         let tag = utf8_percent_encode(tag, NON_ALPHANUMERIC).to_string();
-        document.noscript.extend(without_script(vendor, &tag));
+        without_script(document, vendor, &tag);
     }
 }
 
@@ -129,11 +130,11 @@ fn code(vendor: Vendor) -> Code {
 }
 
 /// What the vendor gives for browsers without JavaScript; `tag` is percent-encoded.
-fn without_script(vendor: Vendor, tag: &str) -> Option<Markup> {
+fn without_script(document: &mut Document, vendor: Vendor, tag: &str) {
     let url = match vendor {
         Vendor::Gtm => {
             let url = format!("https://www.googletagmanager.com/ns.html?id={tag}");
-            return Some(html! { iframe.pixel title="Google Tag Manager" src=(url) {} });
+            return document.frames.push(("Google Tag Manager", url));
         }
         Vendor::Facebook => format!("https://www.facebook.com/tr?id={tag}&ev=PageView&noscript=1"),
         Vendor::Linkedin => format!("https://px.ads.linkedin.com/collect/?pid={tag}&fmt=gif"),
@@ -148,7 +149,7 @@ fn without_script(vendor: Vendor, tag: &str) -> Option<Markup> {
         | Vendor::Adroll
         | Vendor::Snapchat
         | Vendor::Reddit
-        | Vendor::Tiktok => return None,
+        | Vendor::Tiktok => return,
     };
-    Some(html! { img.pixel alt="" src=(url); })
+    document.pictures.push(url);
 }

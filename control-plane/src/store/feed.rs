@@ -12,6 +12,7 @@ use schemas::feed::{self, Change, Key, Kind, MAX_LINKS_PER_CHANGE, Shared};
 use sqlx::{Any, AssertSqlSafe, Transaction};
 
 use super::Store;
+use super::looks::{self, Look};
 
 /// Changes kept at least for proxies that reconnect; one that is further behind takes a snapshot.
 pub const KEPT_CHANGES: i64 = 4096;
@@ -38,6 +39,7 @@ pub struct Write {
     upsert: Vec<Vec<u8>>,
     delete: Vec<Key>,
     shared: Option<Shared>,
+    looks: Vec<(i64, Look)>,
     sums: BTreeMap<usize, u64>,
 }
 
@@ -71,6 +73,7 @@ impl Write {
             upsert: Vec::new(),
             delete: Vec::new(),
             shared: None,
+            looks: Vec::new(),
             sums: BTreeMap::new(),
         })
     }
@@ -118,6 +121,11 @@ impl Write {
         self.shared.get_or_insert_default()
     }
 
+    /// The link, whose row is there by the end, is to be looked at.
+    pub(super) fn look_at(&mut self, link: i64, look: Look) {
+        self.looks.push((link, look));
+    }
+
     /// Writes the change, if there is one, and commits.
     ///
     /// The commit runs in a task of its own: a caller that goes away between the commit and the word to the watchers
@@ -132,6 +140,7 @@ impl Write {
             links <= MAX_LINKS_PER_CHANGE * 2,
             "a change of {links} links, at most {MAX_LINKS_PER_CHANGE} are allowed"
         );
+        looks::note(&mut self.tx, &self.looks, now_ms).await?;
         let seq = if links > 0 || self.shared.is_some() {
             Some(self.write_change(now_ms).await?)
         } else {
@@ -139,6 +148,9 @@ impl Write {
         };
         tokio::spawn(async move {
             self.tx.commit().await?;
+            if !self.looks.is_empty() {
+                self.store.looks_noted.notify_one();
+            }
             if let Some(seq) = seq {
                 self.store.announce(seq);
                 crate::metrics::feed_change();

@@ -1,5 +1,5 @@
-//! What every write of a row of `links` keeps to, whoever makes it: the block list in force, and for how long a slug rests
-//! that was given up. [`super::entries`] applies both.
+//! What every write of a row of `links` keeps to, whoever makes it: the block list in force, for how long a slug rests
+//! that was given up ([`super::entries`] applies both), and whether their destinations are looked at ([`super::looks`]).
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use crate::domain::blocklist::Blocklist;
 pub struct Guard {
     blocklist: watch::Sender<Arc<Blocklist>>,
     quarantine_ms: i64,
+    asks: bool,
     clock: Clock,
 }
 
@@ -28,8 +29,16 @@ impl Guard {
         Self {
             blocklist: watch::Sender::new(Arc::new(blocklist)),
             quarantine_ms,
+            asks: false,
             clock,
         }
+    }
+
+    /// The same, where destinations are asked what they are.
+    #[must_use]
+    pub fn asking(mut self) -> Self {
+        self.asks = true;
+        self
     }
 
     /// The list in force.
@@ -45,6 +54,11 @@ impl Guard {
     /// Milliseconds for which a slug that was given up goes to nobody else; 0: none.
     pub fn quarantine_ms(&self) -> i64 {
         self.quarantine_ms
+    }
+
+    /// Whether destinations are asked what they are.
+    pub fn asks(&self) -> bool {
+        self.asks
     }
 
     /// The time of day.

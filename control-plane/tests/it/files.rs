@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::feed_writes::check_books;
-use crate::harness::{ADMIN_KEY, Answer, SHORT, TestApp, on_both_engines};
+use crate::harness::{ADMIN_KEY, Answer, SHORT, TestApp, keys, on_both_engines};
 use crate::storage::strays;
 
 /// What nobody stores for fun: every byte, line ends and what looks like a boundary.
@@ -414,16 +414,28 @@ async fn o_147_a_file_answers_on_a_domain_of_its_workspace() {
     .await
     .ok();
     let json = raw(&app, "a.txt?domain=files.acme.test", "x").await.ok();
+    assert_eq!(keys(&json), ["error", "id", "shorturl"]);
     let url = json["shorturl"].as_str().expect("text").to_owned();
     assert!(url.starts_with("https://files.acme.test/"), "{url}");
+    let listed = app.get("/api/files").await.ok();
+    assert_eq!(
+        [&listed["list"][0]["id"], &listed["list"][0]["shorturl"]],
+        [&json["id"], &json["shorturl"]]
+    );
     // o_153: in a form, with its scheme.
     let parts: [(&str, Option<&str>, &[u8]); 2] = [
         ("file", Some("b.txt"), b"y"),
         ("domain", None, b"https://files.acme.test"),
     ];
     let json = upload(&app, &parts).await.ok();
+    assert_eq!(keys(&json), ["data", "error", "id", "shorturl"]);
+    assert_eq!(keys(&json["data"]), ["download_url", "id"]);
     let url = json["data"]["download_url"].as_str().expect("text");
     assert!(url.starts_with("https://files.acme.test/"), "{url}");
+    assert_eq!(
+        [&json["shorturl"], &json["id"]],
+        [&json["data"]["download_url"], &json["data"]["id"]]
+    );
     // The other workspace cannot use it.
     let other = app.other_workspace().await;
     let path = "/api/files/upload/a.txt?domain=files.acme.test";

@@ -1,5 +1,7 @@
 //! What is asked of destinations after the call: titles, and whether they let themselves be framed.
 
+mod waiting;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -74,6 +76,15 @@ async fn shows_a_page(app: &TestApp, id: i64) -> bool {
     matches!(plan.target, Some(Target::Page { .. }))
 }
 
+/// From when a link waits for its next look, and how many have failed.
+async fn waits(app: &TestApp, id: i64) -> Option<(i64, i64)> {
+    sqlx::query_as("SELECT due_at, failures FROM looks WHERE link_id = $1")
+        .bind(id)
+        .fetch_optional(app.running.store.readers())
+        .await
+        .expect("reads")
+}
+
 on_both_engines! {
     async fn a_link_without_a_title_gets_its_pages(app) {
         let app = asking(app).await;
@@ -125,11 +136,16 @@ on_both_engines! {
         // A splash page frames nothing, and what cannot be asked frames as its owner wished.
         let splash = app.link(json!({"url": format!("{site}/deny"), "type": "splash", "title": "S"})).await;
         let nowhere = app.link(json!({"url": "http://127.0.0.1:1/", "type": "frame", "title": "N"})).await;
-        let (due,): (i64,) = eventually("it was asked", async || {
-            let row: Option<(i64,)> = sqlx::query_as("SELECT due_at FROM framed_links WHERE link_id = $1").bind(nowhere).fetch_optional(app.running.store.readers()).await.expect("reads");
-            row.filter(|(due,)| *due > app.config.clock.now_ms())
-        }).await;
-        assert!(due > app.config.clock.now_ms() + 23 * 3_600_000);
+        for failures in 1..=3 {
+            eventually("it is to be tried again", async || (waits(&app, nowhere).await?.1 == failures).then_some(())).await;
+            app.config.clock.advance_ms(2 * 3_600_000);
+            // Any other link makes it look what is due.
+            app.link(json!({"url": format!("{site}/open")})).await;
+        }
+        // Given up, for a day.
+        let tomorrow = app.config.clock.now_ms() + 23 * 3_600_000;
+        let (_, failures) = eventually("it is given up", async || waits(&app, nowhere).await.filter(|(due, _)| *due > tomorrow)).await;
+        assert_eq!(failures, 3);
         assert!(shows_a_page(&app, splash).await && shows_a_page(&app, nowhere).await);
     }
 
@@ -156,7 +172,7 @@ on_both_engines! {
         let last = link("/deny-nothing").await;
         eventually("all are asked again", async || (asked.load(Ordering::SeqCst) >= 5).then_some(())).await;
         let due = async || {
-            let (due,): (i64,) = sqlx::query_as("SELECT MIN(due_at) FROM framed_links").fetch_one(app.running.store.readers()).await.expect("a row");
+            let (due,): (i64,) = sqlx::query_as("SELECT MIN(due_at) FROM looks").fetch_one(app.running.store.readers()).await.expect("a row");
             (due > app.config.clock.now_ms()).then_some(())
         };
         eventually("nothing is due", due).await;

@@ -4,7 +4,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{ADMIN_KEY, Answer, SHORT, TestApp, on_both_engines};
+use crate::harness::{ADMIN_KEY, Answer, SHORT, TestApp, keys, on_both_engines};
 use crate::looks::{HTML, asking, page, site};
 use crate::members::add_member;
 use crate::users::add_user;
@@ -68,11 +68,6 @@ async fn plan(app: &TestApp, id: i64) {
 async fn new_plan(app: &TestApp, body: Value) -> i64 {
     let made = app.post("/api/plan/add", body).await.ok();
     made["id"].as_i64().expect("an id")
-}
-
-fn keys(json: &Value) -> Vec<&str> {
-    let object = json.as_object().expect("an object");
-    object.keys().map(String::as_str).collect()
 }
 
 on_both_engines! {

@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::harness::{Answer, TestApp, on_both_engines};
+use crate::harness::{Answer, TestApp, keys, on_both_engines};
 use crate::users::add_user;
 
 mod document;
@@ -279,7 +279,7 @@ pub(crate) async fn token_of_client(app: &TestApp, scope: &str) -> String {
 
 on_both_engines! {
     async fn o_08_a_user_allows_an_app_and_its_token_is_that_user(app) {
-        add_user(&app, "ana").await;
+        let (_, key) = add_user(&app, "ana").await;
         let client = register(&app, json!({"public": true})).await;
         assert!(client.secret.is_none());
         let (mut browser, query) = ready(&app, &client).await;
@@ -302,8 +302,12 @@ on_both_engines! {
         let json = tokens.json();
         assert_eq!((&json["token_type"], &json["expires_in"], &json["scope"]), (&json!("Bearer"), &json!(3600), &json!("read write")));
         let access = field(&json, "access_token");
+        assert_eq!(keys(&json), ["access_token", "expires_in", "refresh_token", "scope", "token_type"]);
+        assert!(!access.is_empty() && !field(&json, "refresh_token").is_empty());
+        // Everything an account says is that user's, as with a key of its own.
         let account = app.with_key(&access, Method::GET, "/api/account", None).await.ok();
-        assert_eq!(account["data"]["email"], "ana@e.test");
+        assert_eq!(account, app.with_key(&key, Method::GET, "/api/account", None).await.ok());
+        assert_eq!((&account["data"]["email"], &account["data"]["username"]), (&json!("ana@e.test"), &json!("ana")));
         app.with_key(&access, Method::POST, "/api/url/add", Some(json!({"url": "https://e.test/"}))).await.ok();
         // Not what would outlive the permission.
         app.with_key(&access, Method::POST, "/api/keys", Some(json!({}))).await.failed(403, "token of an app");

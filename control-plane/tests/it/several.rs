@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use control_plane::store::{domains, framed};
+use control_plane::store::{domains, looks};
 use futures_util::future::join_all;
 use serde_json::json;
 use sqlx::{AnyConnection, Connection as _};
@@ -230,13 +230,19 @@ async fn what_one_control_plane_took_to_do_no_other_does() {
         .link(json!({"url": "https://e.test/", "type": "frame", "title": "F"}))
         .await;
     // Both want the same row at once: one waits for the other's lock, and then finds it taken.
-    let due = format!("UPDATE framed_links SET due_at = {far} WHERE link_id = {link}");
+    let due = format!("UPDATE looks SET due_at = {far} WHERE link_id = {link}");
     execute(&one, &[due]).await;
-    let claims = stores.map(|store| framed::claim(store, far, far + hour, 10));
+    let wanted = looks::Wanted {
+        now_ms: far,
+        until: far + hour,
+        limit: 10,
+    };
+    let claims = stores.map(|store| looks::turn(store, &[], wanted));
     let claimed: Vec<i64> = join_all(claims)
         .await
         .into_iter()
-        .flat_map(|claimed| claimed.expect("asks"))
+        .flat_map(|turn| turn.expect("asks").claimed)
+        .map(|claimed| claimed.link)
         .collect();
     assert_eq!(claimed, [link]);
 

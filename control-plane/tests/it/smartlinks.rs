@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::feed_writes::check_books;
-use crate::harness::{ADMIN_KEY, Answer, SHORT, TestApp, on_both_engines};
+use crate::harness::{ADMIN_KEY, Answer, SHORT, TestApp, keys, on_both_engines};
 use crate::members::add_member;
 use crate::qr::{decode, held, pixels};
 use crate::users::add_user;
@@ -36,11 +36,6 @@ fn refused(answer: &Answer, status: u16, code: &str, part: &str) {
 
 async fn link(app: &TestApp, body: Value) -> Value {
     done(&s(app, Method::POST, "/links", body).await, 201)
-}
-
-fn keys(json: &Value) -> Vec<&str> {
-    let object = json.as_object().expect("an object");
-    object.keys().map(String::as_str).collect()
 }
 
 /// Whether it is a time to the second.

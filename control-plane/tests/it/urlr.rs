@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::harness::{ADMIN_KEY, Answer, TestApp, on_both_engines};
+use crate::harness::{ADMIN_KEY, Answer, TestApp, keys, on_both_engines};
 
 mod bad_input;
 mod links;
@@ -87,14 +87,6 @@ impl Answer {
 fn is_uuid(value: &Value) {
     let uuid: Uuid = value.as_str().expect("text").parse().expect("a UUID");
     assert_eq!(uuid.get_version_num(), 4);
-}
-
-#[track_caller]
-fn keys(value: &Value) -> Vec<&str> {
-    let object = value.as_object().expect("an object");
-    let mut keys: Vec<&str> = object.keys().map(String::as_str).collect();
-    keys.sort_unstable();
-    keys
 }
 
 fn id(value: &Value) -> &str {

@@ -183,7 +183,7 @@ pub(super) async fn upload_raw(
     files::check(&app, workspace, &wish).await?;
     let room = files::room(&app, workspace, 0).await?;
     room.fits_raw(request.body())?;
-    let _turn = files::turn(&app).await?;
+    let _turn = app.uploads.take(workspace).await?;
     let mut body = room.raw(request.into_body());
     let object = files::receive(&app, Source::Raw(&mut body), &room).await?;
     let file = files::add(&app, workspace, (&wish, &file_name, object)).await?;
@@ -206,7 +206,7 @@ pub(super) async fn upload(
     caller.need(Scope::Write)?;
     let workspace = caller.workspace();
     let room = files::room(&app, workspace, 0).await?;
-    let Received { fields, file } = received(&app, request, &room).await?;
+    let Received { fields, file } = received(&app, workspace, request, &room).await?;
     let Some((file_name, object)) = file else {
         return Err(ApiError::field("file", "is required, as a part with a file name").into());
     };
@@ -235,7 +235,7 @@ pub(super) async fn replace(
     let workspace = caller.workspace();
     let old = files::get(&app, workspace, id.of(WHAT)?).await?;
     let room = files::room(&app, workspace, old.size).await?;
-    let Received { fields, file } = received(&app, request, &room).await?;
+    let Received { fields, file } = received(&app, workspace, request, &room).await?;
     let fixed = ["custom", "domain"];
     let wish = match fixed.iter().find(|name| fields.contains_key(**name)) {
         Some(name) => Err(ApiError::field(
@@ -270,11 +270,16 @@ pub(super) async fn delete(
 }
 
 /// Reads a form; its file is stored.
-async fn received(app: &App, request: Request, room: &Room) -> Result<Received, ApiError> {
+async fn received(
+    app: &App,
+    workspace: i64,
+    request: Request,
+    room: &Room,
+) -> Result<Received, ApiError> {
     let boundary = Form::boundary(request.headers())
         .ok_or_else(|| ApiError::field("body", "must be multipart/form-data with a part 'file'"))?;
     room.fits_form(request.body())?;
-    let _turn = files::turn(app).await?;
+    let _turn = app.uploads.take(workspace).await?;
     let mut form = room.form(request.into_body(), &boundary);
     request::receive(app, &mut form, room).await
 }

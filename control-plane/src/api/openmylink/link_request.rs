@@ -14,7 +14,7 @@ use crate::domain::field::FieldError;
 use crate::domain::link::Edit;
 use crate::domain::password;
 use crate::links::{Secret, Wish};
-use crate::looks::Look;
+use crate::store::looks::Look;
 
 mod extras;
 mod groups;

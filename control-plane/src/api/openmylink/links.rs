@@ -19,10 +19,10 @@ use crate::domain::date;
 use crate::domain::key::Scope;
 use crate::error::ApiError;
 use crate::links::Wish;
-use crate::looks::Look;
 use crate::middleware::Caller;
 use crate::stats::Totals;
 use crate::store::links::{self, Filter, Link};
+use crate::store::looks::Look;
 use crate::store::{campaigns, channels};
 
 /// What stands beside counts that could not be had.

@@ -139,9 +139,7 @@ pub(super) async fn draw(
     look: &ImageLook,
 ) -> Result<(&'static str, Vec<u8>), ApiError> {
     let (style, margin) = (look.style()?, look.margin);
-    let _turn = app.drawing.acquire().await.map_err(anyhow::Error::new)?;
-    let drawing =
-        tokio::task::spawn_blocking(move || qr_image::render_within(field, &text, &style, margin));
-    let image = drawing.await.map_err(anyhow::Error::new)??;
+    let draw = move || qr_image::render_within(field, &text, &style, margin);
+    let image = app.drawing.run(draw).await??;
     Ok((style.format.media_type(), image))
 }

@@ -5,7 +5,7 @@ use super::write::{entry_of, row};
 use super::{Added, Link, NewLink, WriteError, groups, shown};
 use crate::domain::field::FieldError;
 use crate::domain::link::{Content, Pages};
-use crate::store::{entries, feed, framed};
+use crate::store::{entries, feed, looks};
 
 /// A new link on its way into the table.
 pub(super) struct Draft<'a> {
@@ -93,9 +93,7 @@ impl<'a> Draft<'a> {
             note_origin(write, &link).await?;
         }
         shown::note_shown(write, link.id, pages, New::Yes).await?;
-        if link.content.extras.wanted_page().frames() {
-            framed::note(write, link.id, &link.content.extras, now_ms).await?;
-        }
+        looks::want(write, link.id, new.look, &link.content.extras);
         groups::assign(write, (link.workspace_id, link.id), &new.groups, now_ms).await?;
         Ok(Added::Link(Box::new(link)))
     }

@@ -16,8 +16,9 @@ use crate::store::campaigns::{self, CampaignError};
 use crate::store::channels::{self, Item};
 use crate::store::domains::{self, Domain};
 use crate::store::entries::{self, Kind, Taken};
+use crate::store::looks::{self, Look};
 use crate::store::plans::{self, PlanError};
-use crate::store::{Store, feed, framed};
+use crate::store::{Store, feed};
 
 /// A link to be added.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub struct NewLink<'a> {
     pub imported_clicks: i64,
     /// When it was made elsewhere, milliseconds since 1970; `None`: now.
     pub created_at: Option<i64>,
+    /// What its destination is asked afterwards.
+    pub look: Look,
 }
 
 /// What became of a new link.
@@ -308,8 +311,10 @@ async fn update_once(
         code::follow(&mut write, &new, now_ms).await?;
     }
     shown::note_shown(&mut write, id, pages, New::No).await?;
-    if change.edit.extras.surface.is_some() || change.edit.destination.is_some() {
-        framed::note(&mut write, id, &new.content.extras, now_ms).await?;
+    let extras = &new.content.extras;
+    let frames_now = change.edit.extras.surface.is_some() && extras.wanted_page().frames();
+    if change.edit.destination.is_some() || frames_now {
+        looks::want(&mut write, id, Look::Way, extras);
     }
     groups::assign(&mut write, (workspace, id), change.groups, now_ms).await?;
     campaigns::follow(&mut write, &campaigns, &[id], now_ms).await?;

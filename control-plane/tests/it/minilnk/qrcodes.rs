@@ -5,9 +5,9 @@ use http::Method;
 use schemas::link::plan::{Content, Target};
 use serde_json::{Value, json};
 
-use super::{done, keys, link, m, refused};
+use super::{done, link, m, refused};
 use crate::feed_writes::check_books;
-use crate::harness::{ADMIN_KEY, SHORT, TestApp, on_both_engines};
+use crate::harness::{ADMIN_KEY, SHORT, TestApp, keys, on_both_engines};
 use crate::qr::{decode, held, pixels};
 use crate::users::add_user;
 

@@ -35,7 +35,8 @@ on_both_engines! {
         let mut before = Browser::new(&app);
         assert_eq!(before.sign_in("ana", "correct horse").await.status, 303);
         before.get("/login").await.says("Signed in");
-        app.with_key(&key, Method::PUT, "/api/account/update", Some(json!({"password": "another horse"}))).await.ok();
+        let done = app.with_key(&key, Method::PUT, "/api/account/update", Some(json!({"password": "another horse"}))).await.ok();
+        assert_eq!(done, json!({"error": 0, "message": "Account has been successfully updated."}));
         // Keys stay, browsers do not.
         app.with_key(&key, Method::GET, "/api/account", None).await.ok();
         before.get("/login").await.says("<label for=\"login\">");

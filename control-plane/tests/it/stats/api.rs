@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{HOSTILE, clicks, ms};
 use crate::engine::{Text, engine};
-use crate::harness::{ADMIN_KEY, TestApp, unique};
+use crate::harness::{ADMIN_KEY, TestApp, keys, unique};
 
 /// A control plane with this engine, and a link of its first workspace.
 async fn app_with_link(alias: &str) -> (TestApp, u64, u64) {
@@ -71,6 +71,36 @@ async fn stats_of_a_link_over_the_api() {
         people
     );
     assert!(daily.iter().all(|day| day["unique_clicks"].is_u64()));
+    // Every documented key, and no other.
+    let documented = [
+        "by_browser",
+        "by_city",
+        "by_country",
+        "by_device",
+        "by_language",
+        "by_os",
+        "by_referrer",
+        "by_region",
+        "by_utm_campaign",
+        "by_utm_content",
+        "by_utm_medium",
+        "by_utm_source",
+        "by_utm_term",
+        "daily",
+        "total_clicks",
+        "unique_clicks",
+    ];
+    assert_eq!(keys(&data), documented);
+    assert!(
+        daily
+            .iter()
+            .all(|day| keys(day) == ["clicks", "date", "unique_clicks"])
+    );
+    assert!(
+        data["unique_clicks"]
+            .as_u64()
+            .is_some_and(|n| n > 0 && n <= people)
+    );
     // O-61: countries by name, summing to the total.
     assert_eq!(sum(&data["by_country"]), people);
     assert!(data["by_country"]["Germany"].is_u64() && data["by_country"]["Unknown"].is_u64());
@@ -148,6 +178,10 @@ async fn events_of_a_link_over_the_api() {
     loop {
         let page = answer(&app, link, &format!("?granularity=event&limit=100{cursor}")).await;
         assert_eq!(page["total_clicks"], json!(250));
+        assert_eq!(
+            keys(&page),
+            ["events", "next_cursor", "total_clicks", "unique_clicks"]
+        );
         events.extend(page["events"].as_array().expect("events").clone());
         match page["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
@@ -156,6 +190,29 @@ async fn events_of_a_link_over_the_api() {
     }
     // O-65: all of them, through all pages.
     assert_eq!(events.len(), 250);
+    let documented = [
+        "browser",
+        "city",
+        "country",
+        "device",
+        "id",
+        "is_bot",
+        "is_scan",
+        "is_unique",
+        "language",
+        "os",
+        "referrer",
+        "region",
+        "timestamp",
+        "utm_campaign",
+        "utm_content",
+        "utm_medium",
+        "utm_source",
+        "utm_term",
+    ];
+    assert!(events.iter().all(|event| keys(event) == documented));
+    let ids: BTreeSet<&str> = events.iter().filter_map(|e| e["id"].as_str()).collect();
+    assert_eq!(ids.len(), 250);
     for (event, click) in events.iter().zip(&clicks) {
         // O-66: a time in ISO form, to the second.
         let time: Timestamp = event["timestamp"]
