@@ -13,8 +13,8 @@ fetch: ## Fetch the ClickHouse engine and the geo database into .cache
 	@deploy/dev/fetch
 build: ## Build in release mode
 	@deploy/dev/deps --check build && cargo build --release --locked -p signpost
-up: fetch build ## Fetch, build, and run everything on this machine
-	@exec "$(TARGET)/release/signpost" up
+up: ## Fetch, build, and run everything on this machine
+	@$(MAKE) --no-print-directory -j2 fetch build && exec "$(TARGET)/release/signpost" up
 test: ## The whole test suite, with all real parts
 	@deploy/dev/test
 lint: ## Formatting and clippy, warnings are errors

@@ -88,7 +88,10 @@ impl Adding {
 
 impl Turns {
     fn new_link<'a>(&'a self, call: &'a Call) -> (i64, NewLink<'a>) {
-        (call.workspace, call.ready.new_link(&self.default_domain))
+        (
+            call.workspace,
+            call.ready.unasked_link(&self.default_domain),
+        )
     }
 
     /// Adds what waits, if anything does.

@@ -6,13 +6,13 @@
 //! moving a link of such a chain is checked again where it is written (`store::links`).
 
 use crate::app::App;
-use crate::domain::destination::Destination;
+use crate::domain::destination::{self, Destination};
 use crate::domain::field::FieldError;
 use crate::metrics;
 use crate::store::domains;
 
 /// Domains of ours among the hosts of a call: one question for all its URLs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Checks {
     own_hosts: Vec<String>,
 }
@@ -47,8 +47,7 @@ impl Checks {
         url: &Destination,
     ) -> Result<(), FieldError> {
         if self.is_ours(app, url) {
-            let problem = "must not lead back to a short domain of ours";
-            return Err(FieldError::new(field, problem));
+            return Err(destination::leads_back(field));
         }
         check_listed(app, field, url.as_str())
     }

@@ -34,6 +34,11 @@ pub const UTM: [&str; 5] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination(Url);
 
+/// Why a URL of one of our short domains is refused.
+pub fn leads_back(field: &str) -> FieldError {
+    FieldError::new(field, "must not lead back to a short domain of ours")
+}
+
 impl Destination {
     /// Checks the URL in `field`.
     ///

@@ -129,22 +129,13 @@ impl Recent {
 async fn read_page(store: &Store, at: Position) -> Result<VecDeque<Change>, FeedError> {
     use futures_util::TryStreamExt as _;
 
-    // The change the reader has must still be the one of that number: a database restored under us has other ones.
-    let held: Option<(i64, Vec<u8>)> =
-        sqlx::query_as("SELECT seq, change_id FROM feed_changes WHERE seq = $1")
-            .bind(at.seq.cast_signed())
-            .fetch_optional(store.readers())
-            .await?;
-    if let Some(row) = held
-        && Position::from_row(row)? != at
-    {
-        return Err(FeedError::Gone(at.seq));
-    }
     let mut page = VecDeque::new();
     let mut bytes = 0;
     let mut newest = at.seq;
-    let mut rows = sqlx::query_as::<_, (i64, Vec<u8>, Vec<u8>)>(
-        "SELECT seq, change_id, frame FROM feed_changes WHERE seq > $1 ORDER BY seq LIMIT $2",
+    // With the change that the reader has, but not its frame once more.
+    let mut rows = sqlx::query_as::<_, (i64, Vec<u8>, Option<Vec<u8>>)>(
+        "SELECT seq, change_id, CASE WHEN seq > $1 THEN frame END FROM feed_changes \
+         WHERE seq >= $1 ORDER BY seq LIMIT $2",
     )
     .bind(at.seq.cast_signed())
     .bind(PAGE_CHANGES)
@@ -153,6 +144,13 @@ async fn read_page(store: &Store, at: Position) -> Result<VecDeque<Change>, Feed
         && let Some((seq, change, frame)) = rows.try_next().await?
     {
         let next = Position::from_row((seq, change))?;
+        let Some(frame) = frame else {
+            // It must still be the one of that number: a database restored under us has other ones.
+            if next != at {
+                return Err(FeedError::Gone(at.seq));
+            }
+            continue;
+        };
         if next.seq != newest + 1 {
             return Err(FeedError::Gone(at.seq));
         }

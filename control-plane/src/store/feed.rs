@@ -183,25 +183,26 @@ impl Write {
             delete: std::mem::take(&mut self.delete),
             shared: self.shared.take(),
         }))?;
-        sqlx::query(
-            "INSERT INTO feed_changes (seq, change_id, committed_at, frame) VALUES ($1, $2, $3, $4)",
-        )
-        .bind(seq)
-        .bind(change_id.to_vec())
-        .bind(now_ms)
-        .bind(frame)
-        .execute(&mut *self.tx)
-        .await?;
+        let columns = "INSERT INTO feed_changes (seq, change_id, committed_at, frame)";
+        // One statement for both: each is a way to the server and back, while others wait for this transaction.
+        let insert = match self.store.engine() {
+            super::Engine::Sqlite => format!("{columns} VALUES ($1, $2, $3, $4)"),
+            super::Engine::Postgres => format!(
+                "{columns} SELECT $1, $2, $3, $4 FROM (SELECT pg_notify('{CHANNEL}', $5)) AS sent"
+            ),
+        };
+        let mut insert = sqlx::query(AssertSqlSafe(insert))
+            .bind(seq)
+            .bind(change_id.to_vec())
+            .bind(now_ms)
+            .bind(frame);
+        if self.store.engine() == super::Engine::Postgres {
+            insert = insert.bind(seq.to_string());
+        }
+        insert.execute(&mut *self.tx).await?;
         if seq % CHANGES_A_CLEANING == 0 {
             sqlx::query("DELETE FROM feed_changes WHERE seq <= $1")
                 .bind(seq - KEPT_CHANGES)
-                .execute(&mut *self.tx)
-                .await?;
-        }
-        if self.store.engine() == super::Engine::Postgres {
-            sqlx::query("SELECT 1 FROM (SELECT pg_notify($1, $2)) AS sent")
-                .bind(CHANNEL)
-                .bind(seq.to_string())
                 .execute(&mut *self.tx)
                 .await?;
         }

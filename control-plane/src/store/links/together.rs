@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::draft::Draft;
 use super::shown;
 use super::write::{Added, NewLink, WriteError};
+use crate::domain::destination::leads_back;
 use crate::domain::link::Pages;
 use crate::domain::plan::{Feature, Limit, Plan, PlanRefusal};
 use crate::store::plans::{self, PlanError};
-use crate::store::{Store, entries, feed};
+use crate::store::{Store, domains, entries, feed, padded};
 
 impl NewLink<'_> {
     /// Whether it can be added together with those of others: it needs no rows but its own, so that nobody waits for what
@@ -46,6 +47,12 @@ pub async fn insert_each(
         let known = plans::counted(write.connection(), workspace, Limit::Links, now_ms).await?;
         counted.insert(workspace, known);
     }
+    let hosts: BTreeSet<&String> = links
+        .iter()
+        .flat_map(|(_, new)| new.hosts.iter().map(|(_, host)| host))
+        .collect();
+    let hosts = padded(hosts.into_iter().cloned().collect());
+    let ours = domains::known_in(write.connection(), &hosts).await?;
     let count = i64::try_from(links.len()).unwrap_or(i64::MAX);
     let first_id = entries::reserve_ids(&mut write, count).await?;
     // In the order of their keys, as in every call with more than one link.
@@ -60,6 +67,10 @@ pub async fn insert_each(
             let Some((plan, used)) = counted.get(&workspace) else {
                 continue;
             };
+            if let Some((field, _)) = new.hosts.iter().find(|(_, host)| ours.contains(host)) {
+                results.push((place, Ok(Added::Refused(leads_back(field)))));
+                continue;
+            }
             let ahead = ahead.entry(workspace).or_default();
             match new.is_within(plan, *used + *ahead) {
                 // Perhaps there is room for it when one ahead of it is not added.

@@ -39,6 +39,8 @@ pub struct NewLink<'a> {
     pub created_at: Option<i64>,
     /// What its destination is asked afterwards.
     pub look: Look,
+    /// Hosts that must be no domain of ours, with the fields that name them; none where that was asked before.
+    pub hosts: Vec<(&'a str, String)>,
 }
 
 /// What became of a new link.
