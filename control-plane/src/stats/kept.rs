@@ -24,7 +24,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clickhouse::Row;
-use clickhouse::error::Error;
 use moka::sync::Cache;
 use serde::Deserialize;
 
@@ -211,7 +210,7 @@ pub(super) async fn marks(server: &Server, of: Of, ask: Ask<'_>) -> Result<Marks
     let never_read = values::never_read(server, of, span);
     let version = if never_read.is_empty() {
         // Before the marks: what changes between both is found to have changed by the next call.
-        version(server).await
+        version(server).await?
     } else {
         None
     };
@@ -245,24 +244,22 @@ pub(super) async fn marks(server: &Server, of: Of, ask: Ask<'_>) -> Result<Marks
 
 /// What the tables with the marks are made of: a number that is another one when any of their parts is. `None` when the
 /// server does not say: it may hide its parts from this user, or have none where the tables only pass questions on.
-async fn version(server: &Server) -> Option<u64> {
+async fn version(server: &Server) -> Result<Option<u64>, StatsError> {
     if server.kept.has_no_version.load(Ordering::Relaxed) {
-        return None;
+        return Ok(None);
     }
     let sql = "SELECT sum(cityHash64(table, name, hash_of_all_files)) FROM system.parts
          WHERE active AND database = 'signpost' AND table IN ('clicks', 'clicks_by_period')";
-    let query = server.query(sql, ANSWER_TIMEOUT).ok()?;
-    let read = tokio::time::timeout(ANSWER_TIMEOUT, query.fetch_one::<u64>());
+    let query = server.query(sql, ANSWER_TIMEOUT)?;
+    let read = server.answer(ANSWER_TIMEOUT, query.fetch_one::<u64>());
     match read.await {
-        Ok(Ok(0)) | Err(_) => None,
-        Ok(Ok(version)) => Some(version),
-        Ok(Err(error)) => {
-            if matches!(&error, Error::BadResponse(text) if text.contains(ACCESS_DENIED)) {
-                tracing::info!(%error, "statistics of busy links cost more: system.parts cannot be read");
-                server.kept.has_no_version.store(true, Ordering::Relaxed);
-            }
-            None
+        Ok(version) => Ok((version != 0).then_some(version)),
+        Err(StatsError::Unavailable(text)) if text.contains(ACCESS_DENIED) => {
+            tracing::info!("statistics of busy links cost more: system.parts cannot be read");
+            server.kept.has_no_version.store(true, Ordering::Relaxed);
+            Ok(None)
         }
+        Err(error) => Err(error),
     }
 }
 
